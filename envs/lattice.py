@@ -1,0 +1,202 @@
+"""The lattice of generation parameters: every action there is, each with a stable id.
+
+An action is a point of an absolute grid: one integer coordinate per parameter axis. Grid
+values are decimal strings, so limits and trust-region radii become integers once and
+exactly (0.9 - 0.7 > 0.2 in floats). Ids count in row-major order, last axis fastest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.arrays import Array, namespace
+
+__all__ = ["Axis", "AxisRange", "Lattice", "LatticeRanges", "coordinates"]
+
+Ints = NDArray[np.int32]
+AXES = ("temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty")
+MAX_ACTIONS = 1 << 20
+
+
+@dataclass(frozen=True)
+class AxisRange:
+    """One parameter axis in a config: decimal strings `start`, `start + step`, ..., `stop`."""
+
+    start: str = "0"
+    stop: str = "0"
+    step: str = "1"
+
+
+@dataclass(frozen=True)
+class LatticeRanges:
+    """The five axes of the mission; an axis whose start equals its stop has one value."""
+
+    temperature: AxisRange = field(default_factory=AxisRange)
+    max_tokens: AxisRange = field(default_factory=lambda: AxisRange("512", "512"))
+    top_p: AxisRange = field(default_factory=lambda: AxisRange("1", "1"))
+    frequency_penalty: AxisRange = field(default_factory=AxisRange)
+    presence_penalty: AxisRange = field(default_factory=AxisRange)
+
+
+class Axis(NamedTuple):
+    """One parameter: its name and the decimal strings it may take, ascending."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+def _decimal(text: object, where: str) -> Decimal:
+    try:
+        number = Decimal(str(text))
+    except InvalidOperation:
+        raise ValueError(f"{where} = {text!r}, need a decimal number such as '0.7'") from None
+    if not number.is_finite():
+        raise ValueError(f"{where} = {text!r}, need a finite decimal number")
+    return number
+
+
+def _axis(name: str, bounds: AxisRange) -> Axis:
+    start, stop, step = (
+        _decimal(getattr(bounds, part), f"lattice.{name}.{part}") for part in ("start", "stop", "step")
+    )
+    if step <= 0 or stop < start or (stop - start) % step:
+        raise ValueError(
+            f"lattice.{name}: start {start}, stop {stop}, step {step}; need step > 0 and a stop "
+            "that lies a whole number of steps above start"
+        )
+    count = int((stop - start) / step) + 1
+    if count > MAX_ACTIONS:
+        raise ValueError(f"lattice.{name} has {count} values, need at most {MAX_ACTIONS}")
+    return Axis(name, tuple(str(start + step * i) for i in range(count)))
+
+
+def coordinates(shape: tuple[int, ...], action_ids: Array) -> Array:
+    """Lattice coordinates of ids, in the array library of `action_ids`.
+
+    Args:
+        shape: the lattice's number of values per axis.
+        action_ids: (m,) ids, each in [0, prod(shape)).
+
+    Returns:
+        (m, axes) coordinates of the same integer type.
+
+    >>> coordinates((3, 2), np.array([0, 3, 5])).tolist()
+    [[0, 0], [1, 1], [2, 1]]
+    """
+    xp, rest, columns = namespace(action_ids), action_ids, []
+    for size in reversed(shape):
+        columns.append(rest % size)
+        rest = rest // size
+    return xp.stack(columns[::-1], axis=-1)
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """All actions: the product of the axes' values.
+
+    Raises:
+        ValueError: an axis is empty, unsorted, repeated, or the product exceeds 2^20 actions.
+    """
+
+    axes: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse axes that would give two ids to one action, or no action at all."""
+        for axis in self.axes:
+            numbers = [_decimal(v, f"lattice.{axis.name}") for v in axis.values]
+            if not numbers or any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
+                raise ValueError(f"axis {axis.name} = {axis.values}, need distinct ascending values")
+        if self.size > MAX_ACTIONS:
+            raise ValueError(f"the lattice has {self.size} actions, need at most {MAX_ACTIONS}")
+
+    @classmethod
+    def from_ranges(cls, ranges: LatticeRanges) -> "Lattice":
+        """The lattice of a config.
+
+        >>> grid = Lattice.from_ranges(LatticeRanges(temperature=AxisRange("0", "1", "0.1")))
+        >>> grid.size, grid.parameters(7)["temperature"]
+        (11, 0.7)
+        """
+        return cls(tuple(_axis(name, getattr(ranges, name)) for name in AXES))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of values per axis."""
+        return tuple(len(axis.values) for axis in self.axes)
+
+    @property
+    def size(self) -> int:
+        """Number of actions."""
+        product = 1
+        for axis in self.axes:
+            product *= len(axis.values)
+        return product
+
+    def values(self, name: str) -> NDArray[np.float64]:
+        """The numeric values of one axis, ascending, in the axis's own unit."""
+        axis = next(a for a in self.axes if a.name == name)
+        return np.array([float(v) for v in axis.values])
+
+    def decode(self, action_ids: Array) -> Ints:
+        """Coordinates (m, axes) of ids (m,).
+
+        Raises:
+            ValueError: an id lies outside the grid.
+        """
+        ids = np.asarray(action_ids)
+        bad = np.flatnonzero((ids < 0) | (ids >= self.size))
+        if bad.size:
+            raise ValueError(
+                f"action id {ids[bad[0]]} at position {bad[0]} lies outside the grid, need 0 <= id < {self.size}"
+            )
+        return coordinates(self.shape, ids.astype(np.int32))
+
+    def encode(self, coords: Array) -> Ints:
+        """Ids (m,) of coordinates (m, axes) that lie on the grid."""
+        ids = np.zeros(np.shape(coords)[:-1], np.int32)
+        for column, size in enumerate(self.shape):
+            ids = ids * np.int32(size) + np.asarray(coords)[..., column].astype(np.int32)
+        return ids
+
+    def parameters(self, action_id: int) -> dict[str, float | int]:
+        """The generation parameters of one action, under their names.
+
+        Raises:
+            ValueError: the id lies outside the grid.
+        """
+        point = self.decode(np.array([action_id]))[0]
+        named = {axis.name: axis.values[c] for axis, c in zip(self.axes, point, strict=True)}
+        return {n: int(Decimal(v)) if n == "max_tokens" else float(v) for n, v in named.items()}
+
+    def action_id(self, parameters: Mapping[str, object]) -> int:
+        """The id of a point that lies exactly on the grid; axes with one value may be left out.
+
+        Raises:
+            ValueError: an unknown or missing parameter, or a point off the grid (the message
+                names the nearest value).
+        """
+        unknown = sorted(set(parameters) - {axis.name for axis in self.axes})
+        if unknown:
+            raise ValueError(f"unknown parameter {unknown[0]!r}, need some of {[a.name for a in self.axes]}")
+        point = [_position(axis, parameters) for axis in self.axes]
+        return int(self.encode(np.array([point]))[0])
+
+
+def _position(axis: Axis, parameters: Mapping[str, object]) -> int:
+    if axis.name not in parameters:
+        if len(axis.values) > 1:
+            raise ValueError(f"parameter {axis.name!r} is missing, the grid has {len(axis.values)} values for it")
+        return 0
+    wanted = _decimal(parameters[axis.name], axis.name)
+    gaps = [abs(Decimal(v) - wanted) for v in axis.values]
+    nearest = gaps.index(min(gaps))
+    if gaps[nearest]:
+        raise ValueError(
+            f"{axis.name} = {wanted} is not on the grid, the nearest value is {axis.values[nearest]} "
+            f"(grid {axis.values[0]} to {axis.values[-1]}, {len(axis.values)} values)"
+        )
+    return nearest

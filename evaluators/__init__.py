@@ -1,0 +1,1 @@
+"""Who judges: the decision log, estimators, intervals, support, gates."""

@@ -1,0 +1,1 @@
+"""Estimators: one file per way to value a policy from another's log."""

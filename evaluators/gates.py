@@ -1,0 +1,232 @@
+"""The improvement gate: may this candidate replace the baseline, on the evidence of two logs?
+
+`select` keeps promising candidates on one log, `judge` decides on another; no row serves both. A
+candidate is approved only if the one-sided lower bound of its mean per-row difference of doubly
+robust scores is >= 0, its support and the baseline's are sufficient, and the audit found every
+recommendation feasible. The bound is the half-model-variance one: it needs the logger's whole
+distribution and a declared reward range, and says no when it has not seen enough.
+Source: the measurements are in `intervals.half_model_variance`; Bonferroni over the judged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from evaluators.intervals import cluster_variance, half_model_variance, t_quantile
+from evaluators.moments import cluster_totals
+from evaluators.rows import Floats, Rows, check
+from evaluators.scores import row_scores, score_sums
+from evaluators.sums import weight_sums
+from evaluators.support import Rule, Support, assess
+
+__all__ = ["Params", "compare", "judge", "none_selected", "select"]
+
+SAME = 1e-12  # probabilities closer than this are the same policy
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """Numbers of the gate."""
+
+    alpha: float = field(default=0.05, metadata={"gt": 0.0, "le": 0.5, "unit": "share"})
+    power: float = field(default=0.8, metadata={"ge": 0.5, "lt": 1.0, "unit": "share"})
+    min_ess: float = field(default=50.0, metadata={"ge": 1.0, "unit": "rows"})
+    max_weight_share: float = field(default=0.1, metadata={"gt": 0.0, "le": 1.0, "unit": "of n"})
+    max_unsupported: float = field(default=0.01, metadata={"ge": 0.0, "le": 1.0, "unit": "share"})
+    select_z: float = field(default=1.0, metadata={"ge": 0.0, "unit": "standard errors"})
+    max_judged: int = field(default=1, metadata={"ge": 1, "unit": "candidates"})
+
+
+class Improvement(NamedTuple):
+    """Target minus baseline on one log, in reward units, with what is needed to doubt it."""
+
+    difference: float
+    stderr: float
+    lower: float  # one-sided bound at `confidence`
+    upper: float  # one-sided bound at `confidence`
+    confidence: float  # 1 - alpha / candidates judged
+    detectable: float  # true difference that would be approved with the wanted power
+    n: int  # rows
+    target: Support
+    baseline: Support
+    is_same: bool  # the probabilities equal the baseline's everywhere
+
+
+class Verdict(NamedTuple):
+    """The gate's answer about one candidate, with its reasons in words."""
+
+    answer: Literal["approved", "refused", "no_change"]
+    candidate: str
+    reasons: tuple[str, ...]
+    improvement: Improvement | None  # None when no candidate reached the judge
+
+    def sentence(self) -> str:
+        """The verdict as one line."""
+        return f"{self.answer}: " + "; ".join(self.reasons)
+
+
+class Selection(NamedTuple):
+    """What the selection log says of every candidate."""
+
+    kept: tuple[str, ...]  # best first, at most max_judged
+    improvements: dict[str, Improvement]
+    reasons: dict[str, str]  # why each candidate was kept or not
+
+
+def compare(params: Params, baseline: Rows, *, target: Floats, n_judged: int = 1) -> Improvement:
+    """Mean per-row difference of doubly robust scores, target minus baseline, and its bound.
+
+    Args:
+        params: the gate's numbers.
+        baseline: one log of n rows with `target` the baseline's probabilities, with a cross-fitted
+            reward model and a declared reward range. With clusters the larger of the
+            cluster-robust variance and the half model variance counts, with G - 1 degrees of
+            freedom.
+        target: (n, k) the candidate's probabilities on the same windows.
+        n_judged: candidates that share alpha.
+
+    Raises:
+        ValueError: as `rows.check` for baseline and target; no reward model; no declared range;
+            n_judged < 1.
+        TypeError: as `rows.check`.
+    """
+    if n_judged < 1:
+        raise ValueError(f"n_judged = {n_judged}, need >= 1")
+    baseline = check(baseline)
+    target = check(baseline._replace(target=target)).target
+    if baseline.predicted is None or baseline.reward_range is None:
+        missing = "a reward model" if baseline.predicted is None else "a declared reward range"
+        raise ValueError(f"the gate's bound needs {missing}, got none: see rows.Rows")
+    per_row = row_scores(baseline, target - baseline.target)
+    sums = score_sums(per_row)
+    variance, df = half_model_variance(sums), sums.score.n - 1
+    if baseline.cluster is not None:
+        count, total = cluster_totals(baseline.cluster, (per_row.score(),)).table.T
+        variance, df = max(variance, cluster_variance(count, total)), count.size - 1
+    level = 1 - params.alpha / n_judged
+    stderr, t = float(np.sqrt(variance)), t_quantile(level, df)
+    reach = t * stderr if stderr > 0 else 0.0
+    rule = Rule(params.min_ess, params.max_weight_share, params.max_unsupported)
+    return Improvement(
+        difference=sums.score.mean(),
+        stderr=stderr,
+        lower=sums.score.mean() - reach,
+        upper=sums.score.mean() + reach,
+        confidence=level,
+        detectable=reach + (t_quantile(params.power, df) * stderr if stderr > 0 else 0.0),
+        n=sums.score.n,
+        target=assess(weight_sums(target, baseline), rule),
+        baseline=assess(weight_sums(baseline.target, baseline), rule),
+        is_same=bool(np.abs(target - baseline.target).max() <= SAME),
+    )
+
+
+def select(params: Params, baseline: Rows, *, candidates: Mapping[str, Floats]) -> Selection:
+    """Keep the candidates worth judging on another log, best lower bound first.
+
+    Args:
+        params: the gate's numbers.
+        baseline: the *selection* log, as in `compare`.
+        candidates: name -> (n, k) probabilities on that log's windows.
+
+    Raises:
+        ValueError: as `compare`.
+        TypeError: as `compare`.
+    """
+    improvements = {
+        name: compare(params, baseline, target=prob) for name, prob in candidates.items()
+    }
+    doubts = {name: _doubt(params, found) for name, found in improvements.items()}
+    promising = [name for name, doubt in doubts.items() if not doubt]
+    promising.sort(key=lambda name: -improvements[name].lower)
+    kept = tuple(promising[: params.max_judged])
+    late = f"only the best {params.max_judged} are judged"
+    reasons = {
+        name: doubt or ("selected" if name in kept else late) for name, doubt in doubts.items()
+    }
+    return Selection(kept, improvements, reasons)
+
+
+def judge(
+    params: Params,
+    baseline: Rows,
+    *,
+    target: Floats,
+    candidate: str,
+    n_judged: int,
+    feasible_share: float,
+) -> Verdict:
+    """Decide about one selected candidate on a log that selected nothing.
+
+    Args:
+        params: the gate's numbers.
+        baseline: the *judgement* log, as in `compare`.
+        target: (n, k) the candidate's probabilities on that log's windows.
+        candidate: its name.
+        n_judged: candidates judged on this log; alpha is divided by it.
+        feasible_share: share of the candidate's recommendations a separate audit found feasible.
+
+    Raises:
+        ValueError: as `compare`, or a share outside [0, 1].
+        TypeError: as `compare`.
+    """
+    if not 0 <= feasible_share <= 1:
+        raise ValueError(f"feasible_share = {feasible_share:.6g}, need a share in [0, 1]")
+    found = compare(params, baseline, target=target, n_judged=n_judged)
+    if found.is_same:
+        reason = f"the probabilities equal the baseline's on all {found.n:,} rows"
+        return Verdict("no_change", candidate, (reason,), found)
+    reasons = [f"insufficient support for the candidate: {r}" for r in found.target.reasons]
+    reasons += [f"insufficient support for the baseline: {r}" for r in found.baseline.reasons]
+    if feasible_share < 1:
+        reasons.append(f"{feasible_share:.2%} of the recommendations are feasible, need all")
+    if not (0 < found.stderr < np.inf):
+        reasons.append(f"standard error {found.stderr:.3g}, need a positive number: nothing varied")
+    elif found.lower < 0:
+        reasons.append(_noise(found))
+    if reasons:
+        return Verdict("refused", candidate, tuple(reasons), found)
+    return Verdict("approved", candidate, (_numbers(found),), found)
+
+
+def none_selected(selection: Selection) -> Verdict:
+    """The verdict when no candidate reached the judge: no change if all equal the baseline."""
+    if all(found.is_same for found in selection.improvements.values()):
+        return Verdict("no_change", "", ("every candidate equals the baseline",), None)
+    reasons = tuple(f"{name} not selected: {why}" for name, why in selection.reasons.items())
+    return Verdict("refused", "", reasons, None)
+
+
+def _doubt(params: Params, found: Improvement) -> str:
+    """Why a candidate is not worth judging; empty if it is."""
+    if found.is_same:
+        return "equals the baseline"
+    if found.target.reasons or found.baseline.reasons:
+        return "insufficient support: " + ", ".join(found.target.reasons + found.baseline.reasons)
+    if not found.difference > params.select_z * found.stderr:
+        return (
+            f"difference {found.difference:.3g} is not more than {params.select_z:g} standard "
+            f"errors of {found.stderr:.3g}"
+        )
+    return ""
+
+
+def _noise(found: Improvement) -> str:
+    if found.upper < 0:
+        level = f"{100 * found.confidence:.4g} %"
+        return (
+            f"worse than the baseline: difference {found.difference:.3g}, one-sided {level} upper "
+            f"bound {found.upper:.3g} < 0 (n = {found.n:,}, ESS {found.target.ess:,.0f})"
+        )
+    return f"not distinguishable from noise: {_numbers(found)}"
+
+
+def _numbers(found: Improvement) -> str:
+    sign = ">=" if found.lower >= 0 else "<"
+    return (
+        f"difference {found.difference:.3g}, one-sided {100 * found.confidence:.4g} % lower bound "
+        f"{found.lower:.3g} {sign} 0 (n = {found.n:,}, ESS {found.target.ess:,.0f}); at this size "
+        f"a difference of {found.detectable:.3g} would have been detectable"
+    )

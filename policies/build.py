@@ -1,0 +1,85 @@
+"""From a scenario and a config to a bounded policy: spec, functions and numbers together."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from envs.lattice import Lattice
+from envs.world import Scenario
+from policies.approval import Params as ApprovalParams
+from policies.approval import leaves
+from policies.base import Policy, Spec
+from policies.constrained import BoundedParams, check_rule, constrained
+from policies.constraints import Bounds, bounds, offsets, start
+from policies.constraints import Params as ConstraintParams
+from policies.floored import floored
+
+__all__ = ["BoundedPolicy", "bounded", "learner_module", "make_spec"]
+
+KNOTS = 4  # straight pieces of phi along an axis, at most
+INTERACTIONS = ("complexity_indicators", "description_length", "has_external_deps", "risk_tier")
+
+
+@dataclass(frozen=True)
+class BoundedPolicy:
+    """A policy ready to run: its learner, the same under bounds, and the numbers of both."""
+
+    name: str
+    spec: Spec
+    learner: Policy  # floored, but without a window of its own
+    policy: Policy  # under hard limits, trust region and approval rule
+    params: BoundedParams
+
+
+def learner_module(params: object) -> ModuleType:
+    """The module that a learner's parameters come from: it has `make(spec)`."""
+    return import_module(type(params).__module__)
+
+
+def make_spec(scenario: Scenario, limits: ConstraintParams, learner: object) -> Spec:
+    """The static facts of a learner on a scenario's lattice and population."""
+    lattice, names = scenario.lattice, scenario.population.spec.names
+    return Spec(
+        shape=lattice.shape,
+        positions=_positions(lattice),
+        offsets=offsets(lattice, limits),
+        n_tasks=len(scenario.population.names),
+        d=scenario.population.features.shape[1],
+        features=getattr(learner, "features", "shared"),
+        knots=tuple(min(size - 1, KNOTS) for size in lattice.shape),
+        interactions=tuple(names.index(name) for name in INTERACTIONS if name in names),
+        n_draws=getattr(learner, "n_draws", 2),
+    )
+
+
+def _positions(lattice: Lattice) -> tuple[tuple[float, ...], ...]:
+    """Each value's place between its axis's ends, 0..1."""
+    places = []
+    for axis in lattice.axes:
+        numbers = np.array([float(v) for v in axis.values])
+        width = numbers[-1] - numbers[0]
+        places.append(tuple(((numbers - numbers[0]) / width).tolist()) if width else (0.0,))
+    return tuple(places)
+
+
+def bounded(
+    scenario: Scenario, *, constraints: ConstraintParams, approval: ApprovalParams, learner: Any
+) -> BoundedPolicy:
+    """A learner under the bounds of a scenario.
+
+    Raises:
+        ValueError: limits that leave no action, a window of more than 256 slots, or an approval
+            rule that needs a belief the learner does not have.
+    """
+    module = learner_module(learner)
+    spec = make_spec(scenario, constraints, learner)
+    inner = floored(module.make(spec))
+    check_rule(approval, inner)
+    limits: Bounds = bounds(scenario.lattice, constraints, recorded=scenario.recorded)
+    first = start(scenario.lattice, limits, scenario.baseline)
+    params = BoundedParams(learner, limits, leaves(approval), first)
+    name = module.__name__.rsplit(".", 1)[-1]
+    return BoundedPolicy(name, spec, inner, constrained(spec, inner), params)

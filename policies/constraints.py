@@ -1,0 +1,191 @@
+"""Hard limits and trust region: which actions of a window are allowed, and why the others are not.
+
+Limits and radii become lattice integers once, from decimal strings. A window is sized by
+the largest radius of the spec; the traced radius of the bounds can only narrow it.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import IntEnum
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.arrays import Array, namespace
+from envs.lattice import Axis, Lattice, coordinates
+from policies.base import MAX_WINDOW, Spec, Window
+
+__all__ = ["Bounds", "Limits", "Params", "Radius", "Reason", "bounds", "legal", "offsets", "start", "window"]
+
+
+class Reason(IntEnum):
+    """Why a slot of a window is excluded; 0 where it is not."""
+
+    FEASIBLE = 0
+    OUTSIDE_LATTICE = 1
+    HARD_LIMIT = 2
+    TRUST_REGION = 3
+    UNRECORDED = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lowest and highest value allowed, as decimal strings; empty for the lattice's own end."""
+
+    lowest: str = ""
+    highest: str = ""
+
+
+@dataclass(frozen=True)
+class Radius:
+    """Largest change from the last approved parameters per axis; empty: one lattice step."""
+
+    temperature: str = "0.2"  # mission: trust region
+    max_tokens: str = "200"  # mission: trust region
+    top_p: str = ""
+    frequency_penalty: str = ""
+    presence_penalty: str = ""
+
+
+@dataclass(frozen=True)
+class Params:
+    """The mission's bounds on generation parameters."""
+
+    temperature: Limits = field(default_factory=Limits)
+    max_tokens: Limits = field(default_factory=Limits)
+    top_p: Limits = field(default_factory=Limits)
+    frequency_penalty: Limits = field(default_factory=Limits)
+    presence_penalty: Limits = field(default_factory=Limits)
+    radius: Radius = field(default_factory=Radius)
+
+
+class Bounds(NamedTuple):
+    """`Params` as lattice integers: (axes,) lowest, highest, radius; (tasks, actions) recorded."""
+
+    lowest: Array
+    highest: Array
+    radius: Array
+    recorded: Array
+
+
+def _reach(axis: Axis, radius: str) -> int:
+    """Lattice steps that stay within a radius, for the closest pair of values."""
+    if len(axis.values) == 1:
+        return 0
+    if not radius:
+        return 1
+    limit, numbers = Decimal(radius), [Decimal(v) for v in axis.values]
+    if limit < 0:
+        raise ValueError(f"constraints.radius.{axis.name} = {radius}, need a number >= 0")
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if len(steps) > 1:
+        raise ValueError(f"axis {axis.name} has uneven steps {sorted(steps)}, a radius needs even ones")
+    return int(limit // steps.pop())
+
+
+def offsets(lattice: Lattice, params: Params) -> tuple[tuple[int, ...], ...]:
+    """Window slots as coordinate offsets, in ascending id.
+
+    Raises:
+        ValueError: more than 256 slots, or a negative radius.
+    """
+    reach = [_reach(axis, getattr(params.radius, axis.name)) for axis in lattice.axes]
+    count = int(np.prod([2 * r + 1 for r in reach]))
+    if count > MAX_WINDOW:
+        raise ValueError(
+            f"the window has {count} slots ({dict(zip([a.name for a in lattice.axes], reach, strict=True))} "
+            f"lattice steps each way), need at most {MAX_WINDOW}; widen the lattice's steps or narrow a radius"
+        )
+    return tuple(product(*[range(-r, r + 1) for r in reach]))
+
+
+def _edge(axis: Axis, limits: Limits) -> tuple[int, int]:
+    numbers = [Decimal(v) for v in axis.values]
+    low = Decimal(limits.lowest) if limits.lowest else numbers[0]
+    high = Decimal(limits.highest) if limits.highest else numbers[-1]
+    inside = [i for i, v in enumerate(numbers) if low <= v <= high]
+    if not inside:
+        raise ValueError(
+            f"constraints.{axis.name} allows [{low}, {high}], which holds none of the lattice's values "
+            f"{axis.values[0]} .. {axis.values[-1]}; no action would be left"
+        )
+    return inside[0], inside[-1]
+
+
+def bounds(lattice: Lattice, params: Params, *, recorded: NDArray[np.bool_]) -> Bounds:
+    """The bounds of a lattice, as integers.
+
+    Args:
+        lattice: the actions.
+        params: limits and radii.
+        recorded: (tasks, actions) False where the world can't answer.
+
+    Raises:
+        ValueError: limits that exclude every action.
+    """
+    edges = np.array([_edge(axis, getattr(params, axis.name)) for axis in lattice.axes], np.int32)
+    radius = [_reach(axis, getattr(params.radius, axis.name)) for axis in lattice.axes]
+    return Bounds(edges[:, 0], edges[:, 1], np.array(radius, np.int32), recorded)
+
+
+def legal(lattice: Lattice, limits: Bounds) -> NDArray[np.bool_]:
+    """(tasks, actions) whether an action meets the hard limits and was recorded."""
+    grid = lattice.decode(np.arange(lattice.size, dtype=np.int32))
+    inside = np.all((grid >= limits.lowest) & (grid <= limits.highest), axis=1)
+    return np.asarray(inside[None, :] & limits.recorded)
+
+
+def start(lattice: Lattice, limits: Bounds, baseline: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(tasks,) first approved action: the baseline where legal, else the nearest legal action.
+
+    Distance counts lattice steps, largest axis first, ties to the lowest id.
+
+    Raises:
+        ValueError: a task type has no legal action.
+    """
+    allowed, grid = legal(lattice, limits), lattice.decode(np.arange(lattice.size, dtype=np.int32))
+    chosen = []
+    for task, home in enumerate(baseline):
+        if not allowed[task].any():
+            raise ValueError(f"no action meets the hard limits for task type {task}; widen constraints")
+        gap = np.abs(grid - grid[home])
+        steps = np.where(allowed[task], gap.max(axis=1) * 10**4 + gap.sum(axis=1), np.iinfo(np.int64).max)
+        chosen.append(int(steps.argmin()))
+    return np.array(chosen, np.int32)
+
+
+def window(spec: Spec, limits: Bounds, approved: Array, task: Array) -> Window:
+    """The window around an approved action, with a reason for every excluded slot.
+
+    If nothing in it is allowed, the centre alone is: the caller's approved action already
+    met the hard limits when it was approved.
+
+    Args:
+        spec: static facts.
+        limits: bounds as lattice integers.
+        approved: () id of the last approved action of the task type.
+        task: () task type.
+    """
+    xp = namespace(limits.lowest)
+    move = xp.asarray(np.array(spec.offsets, np.int32))
+    size = xp.asarray(np.array(spec.shape, np.int32))
+    centre = coordinates(spec.shape, xp.reshape(xp.astype(approved, xp.int32), (1,)))
+    grid = centre + move
+    off = xp.any((grid < 0) | (grid >= size[None, :]), axis=-1)
+    ids = xp.zeros_like(grid[:, 0])
+    for column, n in enumerate(spec.shape):
+        ids = ids * n + grid[:, column]
+    ids = xp.where(off, approved, ids)
+    illegal = xp.any((grid < limits.lowest) | (grid > limits.highest), axis=-1)
+    far = xp.any(xp.abs(move) > limits.radius, axis=-1)
+    unseen = ~xp.take(limits.recorded[task], ids, axis=0)
+    zero = xp.zeros_like(ids)
+    reason = xp.where(unseen, zero + int(Reason.UNRECORDED), zero)
+    reason = xp.where(far, zero + int(Reason.TRUST_REGION), reason)
+    reason = xp.where(illegal, zero + int(Reason.HARD_LIMIT), reason)
+    reason = xp.where(off, zero + int(Reason.OUTSIDE_LATTICE), reason)
+    slots = xp.asarray(np.arange(spec.k, dtype=np.int32))
+    alone = (slots == spec.centre) & ~xp.any(reason == 0)
+    return Window(ids, (reason == 0) | alone, xp.where(alone, zero, reason), xp.asarray(np.int32(spec.centre)))

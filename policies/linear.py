@@ -1,0 +1,215 @@
+"""Gaussian linear beliefs: one joint posterior over phi, or one small posterior per action.
+
+Both keep a covariance (or its root) in the state and update it by a rank-one step, so a
+decision needs no factorisation. Reward noise variance and prior scale are parameters.
+Source: Bierman (1977), Potter's square-root update; Sherman & Morrison (1950).
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from envs.arrays import Array, choose, namespace, set_row
+from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Spec
+from policies.draws import normal_draws
+from policies.features import n_features, phi
+
+__all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_model"]
+
+EMPTY = -1
+
+
+class LinearParams(Protocol):
+    """The numbers a linear belief reads from a learner's parameters."""
+
+    @property
+    def prior_mean(self) -> float:
+        """Expected reward before any data."""
+
+    @property
+    def prior_sd(self) -> float:
+        """Prior standard deviation of each coefficient, reward units."""
+
+    @property
+    def noise_sd(self) -> float:
+        """Standard deviation of a reward around its expectation."""
+
+
+class SharedState(NamedTuple):
+    """theta (p,) and a root (p, p) of its covariance: covariance = root root'."""
+
+    theta: Array
+    root: Array
+
+
+class SlotState(NamedTuple):
+    """Up to 256 action slots, keyed by task type and action id.
+
+    Attributes:
+        key: (256,) task * actions + id, -1 where empty.
+        theta: (256, q) coefficients over (1, context).
+        covariance: (256, q, q).
+        stamp: (256,) decision at which a slot was last played; the oldest gives way when all are taken.
+        clock: () decisions so far.
+    """
+
+    key: Array
+    theta: Array
+    covariance: Array
+    stamp: Array
+    clock: Array
+
+
+class LinearModel(NamedTuple):
+    """`init`, `belief` and `update` of a linear belief, as in `policies.base.Policy`."""
+
+    init: Callable[..., SharedState | SlotState]
+    belief: Callable[..., Belief]
+    update: Callable[..., SharedState | SlotState]
+
+
+def _constant(like: Array, values: Array) -> Array:
+    """A NumPy constant in the library and dtype of `like`."""
+    xp = namespace(like)
+    return xp.astype(xp.asarray(values), like.dtype)
+
+
+def _root(x: Array) -> Array:
+    xp = namespace(x)
+    return xp.sqrt(xp.where(x > 0.0, x, xp.zeros_like(x)))
+
+
+def _start_shared(spec: Spec, params: LinearParams) -> SharedState:
+    p = n_features(spec)
+    return SharedState(np.zeros(p) + 0.0 * params.prior_sd, np.eye(p) * params.prior_sd)
+
+
+def _belief_shared(
+    spec: Spec, params: LinearParams, state: SharedState, where: tuple[Array, Array], action_ids: Array
+) -> Belief:
+    contexts, task = where
+    xp = namespace(contexts)
+    design = phi(spec, xp.mean(contexts, axis=0), task, action_ids)
+    spread = design @ state.root
+    sd = _root(xp.sum(spread * spread, axis=-1))
+    mean = params.prior_mean + design @ state.theta
+    draws = normal_draws(n_features(spec), spec.n_draws)
+    return Belief(mean, sd, mean[:, None] + spread @ _constant(spread, draws))
+
+
+def _update_shared(
+    spec: Spec, params: LinearParams, state: SharedState, row: tuple[Decision, Choice, Feedback]
+) -> SharedState:
+    decision, choice, feedback = row
+    xp = namespace(state.theta)
+    ids = xp.reshape(choice.action_id, (1,))
+    x = phi(spec, decision.features, decision.task, ids)[0]
+    f = x @ state.root
+    variance = params.noise_sd * params.noise_sd
+    alpha = 1.0 / (xp.sum(f * f) + variance)
+    gain = state.root @ f
+    residual = xp.where(feedback.valid, feedback.reward, 0.0) - params.prior_mean - xp.sum(x * state.theta)
+    theta = state.theta + alpha * residual * gain
+    shrink = alpha / (1.0 + xp.sqrt(alpha * variance))
+    root = state.root - shrink * gain[:, None] * f[None, :]
+    return choose(feedback.valid, SharedState(theta, root), state)
+
+
+def _start_slots(spec: Spec, params: LinearParams) -> SlotState:
+    q = 1 + spec.d
+    scale = 0.0 * params.prior_sd
+    covariance = np.broadcast_to(np.eye(q), (MAX_WINDOW, q, q)) * params.prior_sd**2
+    empty = np.full(MAX_WINDOW, EMPTY, np.int32)
+    return SlotState(empty, np.zeros((MAX_WINDOW, q)) + scale, covariance, np.zeros_like(empty), np.int32(0))
+
+
+def _key(spec: Spec, task: Array, action_ids: Array) -> Array:
+    size = 1
+    for n in spec.shape:
+        size *= n
+    return task * size + action_ids
+
+
+def _with_intercept(context: Array) -> Array:
+    xp = namespace(context)
+    return xp.concat([xp.ones_like(context[:1]), context], axis=-1)
+
+
+def _belief_slots(
+    spec: Spec, params: LinearParams, state: SlotState, where: tuple[Array, Array], action_ids: Array
+) -> Belief:
+    contexts, task = where
+    xp = namespace(contexts)
+    x = _with_intercept(xp.mean(contexts, axis=0))
+    match = _key(spec, task, action_ids)[:, None] == state.key[None, :]
+    match = xp.astype(match, x.dtype)
+    known = xp.sum(match, axis=-1)
+    slot_mean = state.theta @ x
+    slot_variance = xp.sum((state.covariance @ x) * x[None, :], axis=-1)
+    prior = xp.sum(x * x) * params.prior_sd * params.prior_sd
+    mean = params.prior_mean + match @ slot_mean
+    sd = _root(match @ slot_variance + (1.0 - known) * prior)
+    draws = normal_draws(MAX_WINDOW, spec.n_draws)[: action_ids.shape[0]]
+    return Belief(mean, sd, mean[:, None] + sd[:, None] * _constant(sd, draws))
+
+
+def _slot_of(state: SlotState, key: Array) -> tuple[Array, Array]:
+    """The slot of a key and whether it is new; a new one takes the emptiest, then the oldest slot."""
+    xp = namespace(state.key)
+    held = state.key == key
+    age = xp.where(state.key == EMPTY, -1, state.stamp)
+    return xp.where(xp.any(held), xp.argmax(held), xp.argmin(age)), ~xp.any(held)
+
+
+def _update_slots(
+    spec: Spec, params: LinearParams, state: SlotState, row: tuple[Decision, Choice, Feedback]
+) -> SlotState:
+    decision, choice, feedback = row
+    xp = namespace(state.theta)
+    x = _with_intercept(decision.features)
+    key = _key(spec, decision.task, choice.action_id)
+    slot, is_new = _slot_of(state, key)
+    fresh = _constant(x, np.eye(1 + spec.d)) * params.prior_sd * params.prior_sd
+    theta = xp.where(is_new, xp.zeros_like(x), state.theta[slot])
+    covariance = xp.where(is_new, fresh, state.covariance[slot])
+    gain = covariance @ x
+    alpha = 1.0 / (xp.sum(x * gain) + params.noise_sd * params.noise_sd)
+    reward = xp.where(feedback.valid, feedback.reward, 0.0)
+    residual = reward - params.prior_mean - xp.sum(x * theta)
+    new = SlotState(
+        set_row(state.key, slot, key),
+        set_row(state.theta, slot, theta + alpha * residual * gain),
+        set_row(state.covariance, slot, covariance - alpha * gain[:, None] * gain[None, :]),
+        set_row(state.stamp, slot, state.clock + np.int32(1)),
+        state.clock + np.int32(1),
+    )
+    return choose(feedback.valid, new, state)
+
+
+@cache
+def linear_model(spec: Spec) -> LinearModel:
+    """The belief that `spec.features` names; equal specs give the same object.
+
+    Raises:
+        ValueError: features other than `shared` or `disjoint`.
+    """
+    if spec.features not in ("shared", "disjoint"):
+        raise ValueError(f"features = {spec.features!r}, need 'shared' or 'disjoint'")
+    shared = spec.features == "shared"
+
+    def init(params: LinearParams) -> SharedState | SlotState:
+        return _start_shared(spec, params) if shared else _start_slots(spec, params)
+
+    def belief(params: LinearParams, state: object, contexts: Array, task: Array, action_ids: Array) -> Belief:
+        form = _belief_shared if shared else _belief_slots
+        return form(spec, params, state, (contexts, task), action_ids)  # type: ignore[operator]
+
+    def update(
+        params: LinearParams, state: object, decision: Decision, choice: Choice, feedback: Feedback
+    ) -> SharedState | SlotState:
+        form = _update_shared if shared else _update_slots
+        return form(spec, params, state, (decision, choice, feedback))  # type: ignore[operator]
+
+    return LinearModel(init, belief, update)
