@@ -12,9 +12,7 @@ from evaluators.rows import Estimate, Floats
 from evaluators.sums import COUNT, Sums
 
 
-def finished(
-    sums: Sums, value: float, *, variance: float, confidence: float, cluster_total: Floats | None
-) -> Estimate:
+def finished(sums: Sums, value: float, *, variance: float, confidence: float, cluster_total: Floats | None) -> Estimate:
     """Two-sided t interval of a value with n - 1 degrees of freedom, or G - 1 with clusters.
 
     Args:

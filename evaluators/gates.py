@@ -5,7 +5,7 @@ candidate is approved only if the one-sided lower bound of its mean per-row diff
 robust scores is >= 0, its support and the baseline's are sufficient, and the audit found every
 recommendation feasible. The bound is the half-model-variance one: it needs the logger's whole
 distribution and a declared reward range, and says no when it has not seen enough.
-Source: the measurements are in `intervals.half_model_variance`; Bonferroni over the judged.
+Source: Dunn (1961) for alpha over the judged; `intervals.half_model_variance` has measurements.
 """
 
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ import numpy as np
 
 from evaluators.intervals import cluster_variance, half_model_variance, t_quantile
 from evaluators.moments import cluster_totals
-from evaluators.rows import Floats, Rows, check
-from evaluators.scores import row_scores, score_sums
+from evaluators.rows import ROUNDING, Floats, Rows, check
+from evaluators.scores import RowScores, row_scores, score_sums
 from evaluators.sums import weight_sums
 from evaluators.support import Rule, Support, assess
 
@@ -70,7 +70,7 @@ class Verdict(NamedTuple):
 class Selection(NamedTuple):
     """What the selection log says of every candidate."""
 
-    kept: tuple[str, ...]  # best first, at most max_judged
+    kept: tuple[str, ...]  # most standard errors above the baseline first, at most max_judged
     improvements: dict[str, Improvement]
     reasons: dict[str, str]  # why each candidate was kept or not
 
@@ -100,31 +100,47 @@ def compare(params: Params, baseline: Rows, *, target: Floats, n_judged: int = 1
         missing = "a reward model" if baseline.predicted is None else "a declared reward range"
         raise ValueError(f"the gate's bound needs {missing}, got none: see rows.Rows")
     per_row = row_scores(baseline, target - baseline.target)
-    sums = score_sums(per_row)
-    variance, df = half_model_variance(sums), sums.score.n - 1
-    if baseline.cluster is not None:
-        count, total = cluster_totals(baseline.cluster, (per_row.score(),)).table.T
-        variance, df = max(variance, cluster_variance(count, total)), count.size - 1
+    difference = float(per_row.score().mean())
     level = 1 - params.alpha / n_judged
-    stderr, t = float(np.sqrt(variance)), t_quantile(level, df)
-    reach = t * stderr if stderr > 0 else 0.0
+    error = _error(baseline, per_row)
+    reach = _times(t_quantile(level, error.df), error.stderr)
     rule = Rule(params.min_ess, params.max_weight_share, params.max_unsupported)
     return Improvement(
-        difference=sums.score.mean(),
-        stderr=stderr,
-        lower=sums.score.mean() - reach,
-        upper=sums.score.mean() + reach,
+        difference=difference,
+        stderr=error.stderr,
+        lower=difference - reach,
+        upper=difference + reach,
         confidence=level,
-        detectable=reach + (t_quantile(params.power, df) * stderr if stderr > 0 else 0.0),
-        n=sums.score.n,
+        detectable=reach + _times(t_quantile(params.power, error.df), error.stderr),
+        n=baseline.reward.size,
         target=assess(weight_sums(target, baseline), rule),
         baseline=assess(weight_sums(baseline.target, baseline), rule),
         is_same=bool(np.abs(target - baseline.target).max() <= SAME),
     )
 
 
+class _Error(NamedTuple):
+    stderr: float
+    df: int
+
+
+def _error(rows: Rows, per_row: RowScores) -> _Error:
+    """Standard error of the mean score; what rounding left of nothing is 0, not evidence."""
+    variance, df = half_model_variance(score_sums(per_row)), rows.reward.size - 1
+    if rows.cluster is not None:
+        count, total = cluster_totals(rows.cluster, (per_row.score(),)).table.T
+        variance, df = max(variance, cluster_variance(count, total)), count.size - 1
+    lo, hi = rows.reward_range or (0.0, 0.0)
+    return _Error(float(np.sqrt(variance)) if variance > (ROUNDING * (hi - lo)) ** 2 else 0.0, df)
+
+
+def _times(t: float, stderr: float) -> float:
+    """Half width t * stderr; 0 where the error is 0, even if t is infinite."""
+    return t * stderr if stderr > 0 else 0.0
+
+
 def select(params: Params, baseline: Rows, *, candidates: Mapping[str, Floats]) -> Selection:
-    """Keep the candidates worth judging on another log, best lower bound first.
+    """Keep the candidates worth judging on another log, most standard errors above the baseline first.
 
     Args:
         params: the gate's numbers.
@@ -135,17 +151,13 @@ def select(params: Params, baseline: Rows, *, candidates: Mapping[str, Floats]) 
         ValueError: as `compare`.
         TypeError: as `compare`.
     """
-    improvements = {
-        name: compare(params, baseline, target=prob) for name, prob in candidates.items()
-    }
+    improvements = {name: compare(params, baseline, target=prob) for name, prob in candidates.items()}
     doubts = {name: _doubt(params, found) for name, found in improvements.items()}
     promising = [name for name, doubt in doubts.items() if not doubt]
-    promising.sort(key=lambda name: -improvements[name].lower)
+    promising.sort(key=lambda name: -improvements[name].difference / improvements[name].stderr)
     kept = tuple(promising[: params.max_judged])
     late = f"only the best {params.max_judged} are judged"
-    reasons = {
-        name: doubt or ("selected" if name in kept else late) for name, doubt in doubts.items()
-    }
+    reasons = {name: doubt or ("selected" if name in kept else late) for name, doubt in doubts.items()}
     return Selection(kept, improvements, reasons)
 
 
@@ -182,8 +194,10 @@ def judge(
     reasons += [f"insufficient support for the baseline: {r}" for r in found.baseline.reasons]
     if feasible_share < 1:
         reasons.append(f"{feasible_share:.2%} of the recommendations are feasible, need all")
-    if not (0 < found.stderr < np.inf):
-        reasons.append(f"standard error {found.stderr:.3g}, need a positive number: nothing varied")
+    if found.stderr == 0:
+        reasons.append("standard error 0, need a positive number: nothing varied, nothing is shown")
+    elif not np.isfinite(found.lower):
+        reasons.append("standard error unknown: a single row or cluster shows nothing")
     elif found.lower < 0:
         reasons.append(_noise(found))
     if reasons:
@@ -205,6 +219,8 @@ def _doubt(params: Params, found: Improvement) -> str:
         return "equals the baseline"
     if found.target.reasons or found.baseline.reasons:
         return "insufficient support: " + ", ".join(found.target.reasons + found.baseline.reasons)
+    if found.stderr == 0:
+        return "standard error 0: nothing varied, nothing is shown"
     if not found.difference > params.select_z * found.stderr:
         return (
             f"difference {found.difference:.3g} is not more than {params.select_z:g} standard "

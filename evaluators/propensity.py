@@ -54,9 +54,7 @@ def tally(propensity: Floats, slot: Ints, *, cell: Ints, n_cells: int) -> Tally:
     """
     n, k = propensity.shape
     if slot.shape != (n,) or cell.shape not in ((k,), (n, k)):
-        raise ValueError(
-            f"slot has shape {slot.shape} and cell {cell.shape}, need ({n},) and ({k},) or {(n, k)}"
-        )
+        raise ValueError(f"slot has shape {slot.shape} and cell {cell.shape}, need ({n},) and ({k},) or {(n, k)}")
     if slot.min() < 0 or slot.max() >= k or cell.min() < 0 or cell.max() >= n_cells:
         raise ValueError(f"need 0 <= slot < {k} and 0 <= cell < {n_cells}")
     cells = np.broadcast_to(cell, (n, k))

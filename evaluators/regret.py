@@ -59,9 +59,7 @@ def converged_by(
         ValueError: a NaN, an evaluation outside the run, best < worst, a span that is not positive
             or a deployed value above the best.
     """
-    top, bottom = (
-        np.broadcast_to(np.asarray(v, np.float64), deployed.shape) for v in (best, worst)
-    )
+    top, bottom = (np.broadcast_to(np.asarray(v, np.float64), deployed.shape) for v in (best, worst))
     _check(deployed, top, bottom=bottom, reward_span=reward_span, by=by)
     gap = top - deployed
     tolerance = np.maximum(GAP_SHARE * (top - bottom), SPAN_SHARE * reward_span) + ROUNDING
@@ -90,9 +88,7 @@ def _shares(holds: Bools, by: tuple[int, ...]) -> tuple[Share, ...]:
     return tuple(shares)
 
 
-def _check(
-    deployed: Floats, top: Floats, *, bottom: Floats, reward_span: float, by: tuple[int, ...]
-) -> None:
+def _check(deployed: Floats, top: Floats, *, bottom: Floats, reward_span: float, by: tuple[int, ...]) -> None:
     n_steps = deployed.shape[1]
     outside = [n for n in by if not 1 <= n <= n_steps]
     if outside:

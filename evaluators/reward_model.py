@@ -23,9 +23,7 @@ class Params:
     n_folds: int = field(default=5, metadata={"ge": 2})
 
 
-def make_folds(
-    rng: np.random.Generator, n: int, *, n_folds: int, cluster: Ints | None = None
-) -> Ints:
+def make_folds(rng: np.random.Generator, n: int, *, n_folds: int, cluster: Ints | None = None) -> Ints:
     """Deal rows into folds of near-equal size; rows of one cluster share a fold.
 
     Args:
@@ -50,9 +48,7 @@ def make_folds(
     return np.asarray(dealt[index], dtype=np.int64)
 
 
-def cross_fit(
-    design: Floats, *, row: Ints, slot: Ints, reward: Floats, fold: Ints, ridge: float
-) -> Floats:
+def cross_fit(design: Floats, *, row: Ints, slot: Ints, reward: Floats, fold: Ints, ridge: float) -> Floats:
     """Predict every slot of every row by ridge regression on the other folds.
 
     Args:
@@ -67,8 +63,8 @@ def cross_fit(
         (n, k) predictions in reward units, unbounded: see `clip`.
 
     Raises:
-        ValueError: ridge not positive, an index outside the design, a number that is not finite,
-            or a fold that holds every row.
+        ValueError: ridge not positive, lengths that disagree, an index outside the design, a number
+            that is not finite, or a fold that holds every row.
     """
     _check(design, row=row, slot=slot, reward=reward, fold=fold, ridge=ridge)
     logged_features = design[row, slot]
@@ -96,16 +92,19 @@ def clip(predicted: Floats, reward_range: RewardRange | None) -> Floats:
     return predicted if reward_range is None else np.clip(predicted, *reward_range)
 
 
-def _check(
-    design: Floats, *, row: Ints, slot: Ints, reward: Floats, fold: Ints, ridge: float
-) -> None:
+def _check(design: Floats, *, row: Ints, slot: Ints, reward: Floats, fold: Ints, ridge: float) -> None:
     if not ridge > 0:
         raise ValueError(f"ridge = {ridge:.6g}, need > 0 (0 has no unique solution on small logs)")
-    for name, values, limit in (("row", row, design.shape[0]), ("slot", slot, design.shape[1])):
-        if values.size == 0 or values.min() < 0 or values.max() >= limit:
-            raise ValueError(f"{name} must be non-empty and lie in [0, {limit}), the design's axis")
+    n = row.size
+    for name, given in (("slot", slot), ("reward", reward), ("fold", fold)):
+        if given.shape != (n,) or n == 0:
+            raise ValueError(f"{name} has shape {given.shape}, need ({n},) like row, and not empty")
+    for name, index, limit in (("row", row, design.shape[0]), ("slot", slot, design.shape[1])):
+        bad = index[(index < 0) | (index >= limit)]
+        if bad.size:
+            raise ValueError(f"{name} = {bad[0]} somewhere, need 0 <= {name} < {limit}, as design")
     if not (np.isfinite(reward).all() and np.isfinite(design).all()):
         raise ValueError("reward or design holds NaN or infinity; need finite numbers")
     sizes = np.bincount(fold)
-    if sizes.max() == fold.size:
-        raise ValueError(f"fold {sizes.argmax()} holds all {fold.size} rows; nothing left to fit")
+    if sizes.max() == n:
+        raise ValueError(f"fold {sizes.argmax()} holds all {n} rows; nothing left to fit")

@@ -112,6 +112,7 @@ def _typed(rows: Rows) -> Rows:
         target=np.asarray(rows.target, dtype=np.float64),
         predicted=None if rows.predicted is None else np.asarray(rows.predicted, dtype=np.float64),
         cluster=None if rows.cluster is None else np.asarray(rows.cluster, dtype=np.int64),
+        reward_range=None if rows.reward_range is None else RewardRange(*rows.reward_range),
     )
 
 
@@ -126,9 +127,7 @@ def _check_shapes(rows: Rows) -> None:
     for name, shape in wanted.items():
         values = getattr(rows, name)
         if values is not None and values.shape != shape:
-            raise ValueError(
-                f"{name} has shape {values.shape}, need {shape} to match behavior {(n, k)}"
-            )
+            raise ValueError(f"{name} has shape {values.shape}, need {shape} to match behavior {(n, k)}")
 
 
 def _check_probabilities(rows: Rows) -> None:
@@ -170,6 +169,5 @@ def _refuse(bad: Bools, values: Floats | Ints, name: str, need: str) -> None:
     where = np.argwhere(bad)[0]
     index = ", ".join(str(i) for i in where)
     raise ValueError(
-        f"{name}[{index}] = {values[tuple(where)]:.6g}, {need} "
-        f"({int(bad.sum()):,} of {bad.size:,} values)"
+        f"{name}[{index}] = {values[tuple(where)]:.6g}, {need} ({int(bad.sum()):,} of {bad.size:,} values)"
     )

@@ -111,9 +111,7 @@ def _powers(weight: Floats, reward: Floats) -> Floats:
     return np.asarray(np.stack([np.ones_like(reward), reward, reward**2]) @ np.stack(weights).T)
 
 
-def _clusters(
-    rows: Rows, weight: Floats, *, origin: float, per_row: RowScores | None
-) -> Clusters | None:
+def _clusters(rows: Rows, weight: Floats, *, origin: float, per_row: RowScores | None) -> Clusters | None:
     if rows.cluster is None:
         return None
     zero = np.zeros_like(weight)
@@ -134,9 +132,7 @@ def merge(left: Sums, right: Sums) -> Sums:
             model or the clusters that the other has.
     """
     if left.reward_range != right.reward_range:
-        raise ValueError(
-            f"shards declare reward ranges {left.reward_range} and {right.reward_range}, need one"
-        )
+        raise ValueError(f"shards declare reward ranges {left.reward_range} and {right.reward_range}, need one")
     return Sums(
         origin=left.origin,
         reward_range=left.reward_range,

@@ -1,12 +1,13 @@
 """What a log can say about a target: effective sample size, heaviest weight, missing mass.
 
 An estimate without support is not a wide estimate but a wrong one: its interval does not know what
-was never tried. Read the design ESS beside the in-sample one, which is optimistic (by about 2x on
-the problem of research at n = 200) because the heaviest weights are the rarest.
+was never tried. Read the design ESS beside the in-sample one, which is optimistic (by about 2x at
+n = 200 where weights are heavy-tailed) because the heaviest weights are the rarest.
 """
 
 from typing import NamedTuple
 
+from evaluators.rows import ROUNDING
 from evaluators.sums import Weights
 
 
@@ -64,12 +65,10 @@ def _reasons(weights: Weights, rule: Rule, *, missing: float) -> tuple[str, ...]
         reasons.append(f"ESS {weights.ess():.3g} < {rule.min_ess:g}")
     if weights.largest > heaviest:
         reasons.append(
-            f"largest weight {weights.largest:.3g} > {heaviest:.4g} "
-            f"({rule.max_weight_share:.3g} of n = {weights.n:,})"
+            f"largest weight {weights.largest:.3g} > {heaviest:.4g} ({rule.max_weight_share:.3g} of n = {weights.n:,})"
         )
-    if missing > rule.max_unsupported:
+    if missing > rule.max_unsupported + ROUNDING:
         reasons.append(
-            f"{missing:.1%} of the target's mass is where the logger never goes, "
-            f"more than {rule.max_unsupported:.1%}"
+            f"{missing:.1%} of the target's mass is where the logger never goes, more than {rule.max_unsupported:.1%}"
         )
     return tuple(reasons)

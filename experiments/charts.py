@@ -15,6 +15,7 @@ from experiments.palette import INK, INK_PAIR, policy_colours
 from experiments.tables import (
     deployed_with_limits,
     every_rule,
+    gains,
     has,
     one_world,
     rounded,
@@ -76,9 +77,7 @@ def convergence_chart(table: pd.DataFrame) -> alt.FacetChart:
     y = alt.Y("value:Q").scale(domain=[0, 1]).axis(format="%").title("share of seeds converged")
     bound = base.mark_rule(strokeWidth=2).encode(y=y, y2="lo:Q")
     cap = base.mark_tick(thickness=2, size=9).encode(y="lo:Q")
-    point = base.mark_point(filled=True, size=60, opacity=1).encode(
-        y="value:Q", tooltip=_tips(data)
-    )
+    point = base.mark_point(filled=True, size=60, opacity=1).encode(y="value:Q", tooltip=_tips(data))
     layers = (bound, cap, point.add_params(pick))
     return _panels(layers, data, columns="task", rows="rule", height=190)
 
@@ -86,7 +85,7 @@ def convergence_chart(table: pd.DataFrame) -> alt.FacetChart:
 def estimates_chart(table: pd.DataFrame) -> alt.FacetChart:
     """Mean estimate by estimator and log size against the exact value, a panel per target policy.
 
-    Bars are 1.96 standard errors to either side.
+    Bars are the measured intervals; without one, 1.96 standard errors to either side.
 
     Raises:
         ValueError: ope/value or ope/truth was not measured, or in several worlds.
@@ -136,28 +135,21 @@ def gate_chart(table: pd.DataFrame) -> alt.FacetChart:
     A row per world.
 
     Raises:
-        ValueError: gate/difference or gate/lower_bound was not measured.
+        ValueError: as `experiments.tables.gains`.
     """
-    keys = ["world", "policy", "rule", "n"]
-    bounds = select(table, "gate", "lower_bound")[[*keys, "value"]]
-    rows = select(table, "gate", "difference").merge(bounds, on=keys, suffixes=("", "_bound"))
-    data = rounded(rows, ("world", "policy", "n", "value", "value_bound"))
+    rows = gains(table)
+    data = rounded(rows, rows.columns)
     data["label"] = [
-        f"{gain:+.3g}, at least {bound:+.3g}"
-        for gain, bound in zip(data["value"], data["value_bound"], strict=True)
+        f"{gain:+.3g}, at least {bound:+.3g}" for gain, bound in zip(data["gain"], data["bound"], strict=True)
     ]
-    base = alt.Chart().encode(
-        y=alt.Y("policy:N").title(None), color=_policy_colour(data, legend=False)
-    )
-    x = alt.X("value:Q").title("gain over the baseline (reward units)")
+    base = alt.Chart().encode(y=alt.Y("candidate:N").title(None), color=_policy_colour(data, legend=False))
+    x = alt.X("gain:Q").title("gain over the baseline (reward units)")
     zero = alt.Chart().mark_rule(strokeDash=DASH, color=INK).encode(x=alt.datum(0))
-    bar = base.mark_rule(strokeWidth=2).encode(x=x, x2="value_bound:Q")
-    cap = base.mark_tick(thickness=2, size=14).encode(x="value_bound:Q")
-    point = base.mark_point(filled=True, size=80, opacity=1).encode(
-        x="value:Q", tooltip=_tips(data)
-    )
+    bar = base.mark_rule(strokeWidth=2).encode(x=x, x2="bound:Q")
+    cap = base.mark_tick(thickness=2, size=14).encode(x="bound:Q")
+    point = base.mark_point(filled=True, size=80, opacity=1).encode(x="gain:Q", tooltip=_tips(data))
     label = base.mark_text(align="right", dy=-11).encode(x=alt.value("width"), text="label:N")
-    height = 48 * data["policy"].nunique()
+    height = 48 * data["candidate"].nunique()
     return _panels((zero, bar, cap, point, label), data, rows="world", height=height)
 
 
@@ -197,23 +189,17 @@ def propensity_chart(table: pd.DataFrame, measure: str) -> alt.FacetChart:
 def _curves(data: pd.DataFrame, *, title: str) -> tuple[alt.Chart, alt.Chart]:
     """Band and line by evaluation, in the policy's colour."""
     pick = alt.selection_point(fields=["policy"], bind="legend")
-    base = alt.Chart().encode(
-        x=alt.X("t:Q").title("evaluation").scale(nice=False), color=_policy_colour(data)
-    )
+    base = alt.Chart().encode(x=alt.X("t:Q").title("evaluation").scale(nice=False), color=_policy_colour(data))
     y = alt.Y("lo:Q").scale(zero=False).title(title)
     band = base.mark_area().encode(y=y, y2="hi:Q", opacity=_faded(pick, 0.2))
-    line = base.mark_line(strokeWidth=2).encode(
-        y="value:Q", opacity=_faded(pick, 1.0), tooltip=_tips(data)
-    )
+    line = base.mark_line(strokeWidth=2).encode(y="value:Q", opacity=_faded(pick, 1.0), tooltip=_tips(data))
     return band, line.add_params(pick)
 
 
 def _limit(name: str, *, dash: list[int], dy: int) -> tuple[alt.Chart, alt.Chart]:
     """A level of the whole panel with its name at the left end."""
     base = alt.Chart().encode(y=f"mean({name}):Q")
-    text = base.mark_text(align="left", dx=4, dy=dy, color=INK).encode(
-        x=alt.value(0), text=alt.datum(name)
-    )
+    text = base.mark_text(align="left", dx=4, dy=dy, color=INK).encode(x=alt.value(0), text=alt.datum(name))
     return base.mark_rule(strokeDash=dash, color=INK), text
 
 
@@ -230,9 +216,7 @@ def _estimators(data: pd.DataFrame, title: str) -> tuple[alt.Chart, alt.Chart]:
     )
     x = alt.X("lo:Q").scale(zero=False).title(title)
     bar = base.mark_rule(strokeWidth=2).encode(x=x, x2="hi:Q")
-    point = base.mark_point(filled=True, size=70, opacity=1).encode(
-        x="value:Q", shape=shape, tooltip=_tips(data)
-    )
+    point = base.mark_point(filled=True, size=70, opacity=1).encode(x="value:Q", shape=shape, tooltip=_tips(data))
     return bar, point
 
 
@@ -251,9 +235,7 @@ def _tips(data: pd.DataFrame) -> list[alt.Tooltip]:
     """Every column of the data, numbers to 4 digits."""
     floats = set(data.select_dtypes("float").columns)
     return [
-        alt.Tooltip(name, type="quantitative", format=".4~g")
-        if name in floats
-        else alt.Tooltip(name, type="nominal")
+        alt.Tooltip(name, type="quantitative", format=".4~g") if name in floats else alt.Tooltip(name, type="nominal")
         for name in data.columns
     ]
 
@@ -271,7 +253,7 @@ def _panels(
     Panels stand in the data's order, each under the column's name and its value.
     """
     n_columns = data[columns].nunique() if columns else 1
-    width = max(150, WIDTH // n_columns - 20)
+    width = max(150, (WIDTH - 30 * bool(rows)) // n_columns - 20)
     chart = alt.layer(*layers, data=data).properties(width=width, height=height)
     column = alt.Column(columns).type("nominal").header(_header(columns)).title(None)
     row = alt.Row(rows).type("nominal").header(_header(rows)).title(None)

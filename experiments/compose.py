@@ -2,7 +2,7 @@
 
 Settings are composed unchecked and then checked against the dataclasses, so that every
 refusal has the same form; Hydra's own errors are put on one line. Nothing in a config is
-executed: no callbacks, and `_target_`s are names that `experiments.targets` accepts.
+executed: no callbacks, and `_target_`s are names that `envs.targets` accepts.
 """
 
 import itertools
@@ -22,9 +22,9 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from experiments.fields import Spot, convert
+from envs.fields import Spot, convert
+from envs.targets import ConfigError, nearest, refuse
 from experiments.settings import Job, Run, described, plain_values, resolve_all
-from experiments.targets import ConfigError, nearest, refuse
 
 __all__ = [
     "CONFIGS",

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.fields import Spot, convert
-from experiments.targets import ConfigError, nearest, refuse, resolve_target
+from envs.fields import Spot, convert
+from envs.targets import ConfigError, nearest, refuse, resolve_target
 
 __all__ = [
     "ConfigError",

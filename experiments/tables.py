@@ -100,25 +100,44 @@ def last_values(rows: pd.DataFrame) -> pd.DataFrame:
     keys = ["measure", "world", "policy", "rule", "task", "estimator", "n"]
     last = rows.groupby(keys, dropna=False)["t"].transform("max")
     ends = rows[rows["t"].isna() | (rows["t"] == last)].drop(columns="section")
-    written = [name for name in ends.columns if not ends[name].isin(["", pd.NA]).all()]
+    written = [name for name in ends.columns if (ends[name].notna() & (ends[name] != "")).any()]
     return ends[written].reset_index(drop=True)
 
 
 def with_bars(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with `lo` and `hi` 1.96 standard errors to either side of the value.
+    """The rows with their error bars as `lo` and `hi`.
+
+    Returns:
+        The rows; where no interval was measured, it is 1.96 standard errors to either side of the
+        value, and missing where there is no standard error: no bar rather than a bar of no length.
+    """
+    reach = 1.96 * rows["stderr"]
+    lo, hi = rows["value"] - reach, rows["value"] + reach
+    return rows.assign(lo=rows["lo"].fillna(lo), hi=rows["hi"].fillna(hi))
+
+
+def gains(table: pd.DataFrame) -> pd.DataFrame:
+    """What the gate saw: each candidate's gain over the baseline with its lower bound.
+
+    Returns:
+        Columns `world`, `policy`, `n`, `candidate` (a name that tells the rows of a world apart),
+        `gain` and `bound` (reward units).
 
     Raises:
-        ValueError: a row has no standard error.
+        ValueError: gate/difference or gate/lower_bound was not measured, or not for the same keys.
     """
-    bare = rows.index[rows["stderr"].isna()]
-    if len(bare):
-        row = rows.loc[bare[0]]
+    keys = ["world", "policy", "rule", "task", "estimator", "n"]
+    gain, bound = select(table, "gate", "difference"), select(table, "gate", "lower_bound")
+    rows = gain[[*keys, "value"]].merge(bound[[*keys, "value"]], on=keys, suffixes=("", "_bound"))
+    if not len(rows) == len(gain) == len(bound):
         raise ValueError(
-            f"{row['section']}/{row['measure']} of {row['estimator']!r} has no stderr "
-            f"({len(bare)} of {len(rows)} rows); an error bar needs one"
+            f"{len(gain)} rows of gate/difference and {len(bound)} of gate/lower_bound share "
+            f"{len(rows)} keys ({', '.join(keys)}), need the same keys for both"
         )
-    reach = 1.96 * rows["stderr"]
-    return rows.assign(lo=rows["value"] - reach, hi=rows["value"] + reach)
+    telling = [name for name in keys[2:] if rows[name].nunique(dropna=False) > 1]
+    names = [" ".join(map(str, row)) for row in rows[["policy", *telling]].to_numpy()]
+    rows = rows.rename(columns={"value": "gain", "value_bound": "bound"}).assign(candidate=names)
+    return rows[["world", "policy", "n", "candidate", "gain", "bound"]]
 
 
 def _by_task(rows: pd.DataFrame) -> dict[str, float]:

@@ -12,10 +12,10 @@ from typing import Any, NoReturn, get_type_hints
 
 from omegaconf import OmegaConf
 
+from envs.fields import need
+from envs.targets import ConfigError, nearest, refuse
 from experiments.compose import CONFIGS, Book
-from experiments.fields import need
 from experiments.settings import Run
-from experiments.targets import ConfigError, nearest, refuse
 
 __all__ = ["help_text", "parse", "version"]
 

@@ -36,30 +36,30 @@ READING = {
     "estimates": (
         "Estimates against the exact value",
         "The dashed line is the target policy's exact value, which the world knows and the log "
-        "does not. A mark off the line by more than its bar is bias, not chance.",
+        "does not. Chance alone puts a mark off the line by more than its bar once in 20; more "
+        "often is bias.",
     ),
     "errors": (
         "Bias, spread and coverage",
-        "An honest estimator has its bias bar across 0 and its coverage bar across the nominal "
-        "line; among honest ones the smallest root mean squared error is best. Bars are Monte "
-        "Carlo error: with more logs they shrink.",
+        "A good estimator has its bias bar across 0 and its coverage bar across the nominal "
+        "line; among good ones the smallest root mean squared error is best. Bars are Monte "
+        "Carlo error (1.96 standard errors): with more logs they shrink.",
     ),
     "gate": (
         "Gain of each candidate over the baseline",
         "The gate reads the lower end of the bar: right of 0 the gain is shown, across 0 it is "
-        "not distinguishable from noise. On flat_null no gain exists, so every bar must reach "
-        "0.",
+        "not distinguishable from noise. On flat_null no gain exists: a lower end right of 0 is "
+        "a false alarm there.",
     ),
     "z_action": (
         "By action",
         "Each cell compares how often an action was taken with the propensities written in the "
-        "log. True propensities give the dashed normal curve; a bar far out is a propensity "
-        "that lies.",
+        "log. True propensities give about the dashed normal curve; many cells far out are "
+        "propensities that lie.",
     ),
     "z_slot": (
         "By window slot",
-        "As before, by the slot of the decision window: faults of masks and of traffic splits "
-        "show here first.",
+        "As before, by the slot of the decision window: faults of masks and of traffic splits show here first.",
     ),
 }
 
@@ -67,8 +67,7 @@ CELL_MEASURES = ("z_action", "z_slot")  # one row a cell: drawn, but left out of
 
 WORDS = {
     "context, action, reward": (
-        "What is known before acting; the parameters chosen, as a point of the lattice; the "
-        "outcome as one number."
+        "What is known before acting; the parameters chosen, as a point of the lattice; the outcome as one number."
     ),
     "propensity": "Probability of the logged action under the behavior policy as deployed.",
     "behavior and target policy": "The one that wrote the log, and the one that is judged on it.",
@@ -82,9 +81,7 @@ WORDS = {
         "f*, the best expected reward under the hard limits alone, per task type, averaged "
         "over its contexts; f_min is the worst."
     ),
-    "deployed value": (
-        "D_t, the exact value of the approved parameters at evaluation t, exploration left out."
-    ),
+    "deployed value": ("D_t, the exact value of the approved parameters at evaluation t, exploration left out."),
     "converged by n": (
         "Runs last 220 evaluations, and for every t from n to 220: f* - D_t is at most the "
         "larger of 5 % of f* - f_min and 2 % of the declared reward range. Runs that begin "
@@ -101,16 +98,13 @@ WORDS = {
         "target on actions the log could not take is reported, never renormalised away."
     ),
     "verdict": "The gate's answer: approved, refused, no change, or insufficient support.",
-    "flat_null": (
-        "The control world in which no parameter matters: whoever finds a gain there is wrong."
-    ),
+    "flat_null": ("The control world in which no parameter matters: whoever finds a gain there is wrong."),
 }
 
 CAVEATS = (
     "Worlds here know their own truth; production does not. The report says how far the method "
     "can be trusted, not how much a live system would gain.",
-    "Intervals over seeds speak of this world and these settings. They know nothing of another "
-    "world.",
+    "Intervals over seeds speak of this world and these settings. They know nothing of another world.",
     "Bounds are for one look at one number, unless a claim says that it was corrected for several.",
     "Curves are drawn at about 40 evaluations each; results.parquet has every one.",
 )

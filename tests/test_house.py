@@ -22,7 +22,7 @@ HOMES = {  # heavy packages, and who may import them when a module is loaded
     "hydra": ("experiments/",),
     "jax": ("envs/randomness.py", "envs/gym.py", "experiments/"),
     "matplotlib": ("experiments/",),
-    "omegaconf": ("experiments/",),
+    "omegaconf": ("envs/fields.py", "envs/presets.py", "experiments/"),  # the typing of configs
     "pandas": ("experiments/",),
 }
 MAX_FILE, MAX_FUNCTION, MAX_NESTING = 500, 60, 3  # lines, lines, blocks

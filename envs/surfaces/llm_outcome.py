@@ -276,7 +276,7 @@ def _reward_range(numbers: Numbers) -> tuple[float, float]:
     slowest = first * (1 + root * jitter_first) + token * most * (1 + root * jitter_token)
     seconds = slowest / 1000.0 * max(1.0, float(numbers.drift.latency_factor))
     worst = w.cost * cost + w.latency * seconds + w.tokens * most / 1000.0 + w.reservation * most / 4096.0
-    return -float(worst + w.failure), float(w.quality)
+    return 0.0 - float(worst + w.failure), float(w.quality)
 
 
 def build(params: Params, *, drift_params: DriftParams) -> Scenario:

@@ -24,9 +24,7 @@ class Params:
     """Numbers of the estimator."""
 
     confidence: float = field(default=0.95, metadata={"gt": 0.0, "lt": 1.0, "unit": "share"})
-    interval: str = field(
-        default="half_model_variance", metadata={"choices": ("half_model_variance", "t")}
-    )
+    interval: str = field(default="half_model_variance", metadata={"choices": ("half_model_variance", "t")})
 
 
 def estimate(params: Params, rows: Rows) -> Estimate:

@@ -44,6 +44,4 @@ def finish(params: Params, sums: Sums) -> Estimate:
     if sums.clusters is not None:
         table = sums.clusters.table
         total = table[:, WEIGHTED_REWARD] + sums.origin * table[:, WEIGHT]
-    return finished(
-        sums, value, variance=variance, confidence=params.confidence, cluster_total=total
-    )
+    return finished(sums, value, variance=variance, confidence=params.confidence, cluster_total=total)

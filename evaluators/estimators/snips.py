@@ -2,7 +2,7 @@
 
 Lies within the rewards seen and follows a shift of them, which IPS does not; biased by O(1/n). The
 variance is that of the linearised ratio. `hc3` also divides each term by (1 - its share of the
-weight), which a heavy row needs: at n = 200 it covers 94 % where the linearised one covers 92 %.
+weight), which a heavy row needs: at n = 200, ESS/n = 0.12 it covers 93 % where the linearised one covers 91 %.
 HC3 is summed as a power series in that share (four terms, the rest bounded by the largest share),
 so that shards merge: never below the exact figure, above it by less than 1e-4 where no row has more
 than a tenth of the weight.

@@ -31,9 +31,7 @@ class Params:
     n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True})
 
 
-NODES = 32  # Gauss-Legendre nodes in probability
-BISECTIONS = 18  # halvings that place a node
-TINY = 1e-300
+NODES = 32  # Gauss-Legendre nodes: total variation error below 4e-4 (measured in the tests)
 REACH = 6.0  # standard deviations that the quadrature covers
 
 
@@ -47,19 +45,11 @@ def best_by_draws(draws: Array, feasible: Array, *, span: Array) -> Array:
     return xp.mean(wins / xp.sum(wins, axis=0)[None, :], axis=-1)
 
 
-def _log_cdf(at: Array, mean: Array, width: Array) -> Array:
-    """(k, nodes) log P(value <= at) of each action, cut at -690."""
-    xp = namespace(mean)
-    cdf = normal_cdf((at[None, :] - mean[:, None]) / width[:, None])
-    return xp.log(xp.where(cdf > TINY, cdf, TINY * xp.ones_like(cdf)))
-
-
 def best_by_quadrature(mean: Array, sd: Array, feasible: Array) -> Array:
     """(k,) P(action is best) of independent Gaussians; actions that cannot win get 0.
 
-    Nodes sit at quantiles of the best value's own distribution H (found by bisection), so
-    narrow posteriors beside wide ones are resolved; at each node the actions share one unit
-    in proportion to density / CDF, the rate at which each lifts H.
+    The integral of each density times the product of the others' CDFs, on a grid from the
+    best lower to the best upper 6-sigma point, renormalised.
     """
     xp = namespace(mean)
     width = sd + 1e-9
@@ -67,20 +57,17 @@ def best_by_quadrature(mean: Array, sd: Array, feasible: Array) -> Array:
     floor = xp.max(xp.where(feasible, mean - REACH * width, low))
     top = xp.max(xp.where(feasible, mean + REACH * width, low))
     able = feasible & (mean + REACH * width >= floor)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    level = xp.astype(xp.asarray(np.log((nodes + 1.0) / 2.0)), mean.dtype)
-    weight = xp.astype(xp.asarray(weights / 2.0), mean.dtype)
-    under, over = floor + xp.zeros_like(level), top + xp.zeros_like(level)
-    for _ in range(BISECTIONS):
-        middle = (under + over) / 2.0
-        logs = _log_cdf(middle, mean, width)
-        best = xp.sum(xp.where(able[:, None], logs, xp.zeros_like(logs)), axis=0)
-        under, over = xp.where(best < level, middle, under), xp.where(best < level, over, middle)
-    at = (under + over) / 2.0
+    nodes, weights = (xp.asarray(a) for a in np.polynomial.legendre.leggauss(NODES))
+    nodes, weights = xp.astype(nodes, mean.dtype), xp.astype(weights, mean.dtype)
+    at = floor + (top - floor) * (nodes + 1.0) / 2.0
     z = (at[None, :] - mean[:, None]) / width[:, None]
-    rate = xp.exp(-z * z / 2.0 - _log_cdf(at, mean, width)) / width[:, None]
-    rate = xp.where(able[:, None], rate, xp.zeros_like(rate))
-    return xp.sum(rate / xp.sum(rate, axis=0)[None, :] * weight[None, :], axis=-1)
+    cdf = normal_cdf(z)
+    logs = xp.log(xp.where(cdf > 1e-300, cdf, 1e-300 * xp.ones_like(cdf)))
+    logs = xp.where(able[:, None], logs, xp.zeros_like(logs))
+    rest = xp.sum(logs, axis=0)[None, :] - logs
+    density = xp.exp(rest - z * z / 2.0) / width[:, None]
+    mass = xp.where(able, xp.sum(density * weights[None, :], axis=-1), xp.zeros_like(mean))
+    return mass / xp.sum(mass)
 
 
 @cache

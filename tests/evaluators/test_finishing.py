@@ -1,3 +1,5 @@
+"""Which variance and how many degrees of freedom an estimate ends with."""
+
 import numpy as np
 import pytest
 
@@ -38,4 +40,4 @@ def test_one_cluster_tells_nothing_about_the_error(world) -> None:
 
 def test_a_column_of_no_clusters_is_none(clustered) -> None:
     assert column(None, 0) is None
-    assert column(clustered.clusters, 0).tolist() == [20.0] * 6
+    np.testing.assert_array_equal(np.asarray(column(clustered.clusters, 0)), [20.0] * 6)

@@ -1,3 +1,5 @@
+"""Quantiles and exact bounds against SciPy, the rest by hand."""
+
 import numpy as np
 import pytest
 from scipy import stats

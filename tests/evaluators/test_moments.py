@@ -1,3 +1,5 @@
+"""Sums that merge are the sums of the union."""
+
 import numpy as np
 
 from evaluators.moments import cluster_totals, merge_clusters, merge_moments, moments

@@ -1,3 +1,5 @@
+"""What the door lets through, and how it says no."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""One definition of a score for values and differences."""
+
 import numpy as np
 import pytest
 

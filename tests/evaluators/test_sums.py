@@ -26,7 +26,7 @@ def take(rows: Rows, index) -> Rows:
 
 
 @pytest.fixture
-def clustered(world) -> Rows:
+def clustered(world):
     rng = np.random.default_rng(7)
     rows, _ = world.draw(rng, 500)
     return rows._replace(cluster=rng.integers(60, size=500))

@@ -1,3 +1,5 @@
+"""When a log cannot speak about a target."""
+
 import numpy as np
 import pytest
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from envs.targets import ConfigError
 from experiments.compose import CONFIGS, Book, open_book, overrides_of, read, spread
-from experiments.targets import ConfigError
 
 
 @pytest.fixture(scope="module")

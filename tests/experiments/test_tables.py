@@ -7,6 +7,7 @@ import pytest
 from experiments.tables import (
     deployed_with_limits,
     every_rule,
+    gains,
     has,
     last_values,
     one_world,
@@ -70,16 +71,30 @@ def test_error_bars_reach_1_96_standard_errors(table):
     assert ((rows["hi"] - rows["lo"]) / rows["stderr"]).to_numpy() == pytest.approx(2 * 1.96)
 
 
-def test_an_error_bar_without_standard_error_is_refused(table):
-    rows = select(table, "ope", "coverage").assign(stderr=np.nan)
-    with pytest.raises(ValueError, match=r"ope/coverage of 'ips' has no stderr \(8 of 8 rows\)"):
-        with_bars(rows)
+def test_a_measured_interval_is_kept_and_an_unmeasured_one_is_no_bar():
+    rows = pd.DataFrame({"value": [1.0, 1.0], "stderr": [9.0, np.nan], "lo": [0.5, np.nan]})
+    barred = with_bars(rows.assign(hi=[2.0, np.nan]))
+    assert (barred["lo"][0], barred["hi"][0]) == (0.5, 2.0)
+    assert np.isnan([barred["lo"][1], barred["hi"][1]]).all()
+
+
+def test_candidates_are_told_apart_by_what_differs(table):
+    assert set(gains(table)["candidate"]) == {"thompson", "linucb"}
+    more = table[table["section"] == "gate"].assign(n=200)
+    both = gains(pd.concat([table, more]))
+    assert set(both["candidate"]) == {f"{p} {n}" for p in ("thompson", "linucb") for n in (200, 2000)}
+
+
+def test_a_gain_without_its_bound_is_refused(table):
+    bare = table[~((table["measure"] == "lower_bound") & (table["policy"] == "linucb"))]
+    with pytest.raises(ValueError, match=r"4 rows of gate/difference and 2 of gate/lower_bound"):
+        gains(bare)
 
 
 def test_last_values_are_one_row_a_curve_at_its_end(one_world):
     rows = one_world[one_world["section"] == "simulation"]
     ends = last_values(rows)
-    assert "estimator" not in ends  # nothing is written there
+    assert not {"estimator", "n", "stderr"} & set(ends)  # nothing is written there
     assert set(ends["t"].dropna()) == {200}
     curves = rows.dropna(subset=["t"]).groupby(["measure", "policy", "rule", "task"]).ngroups
     assert len(ends) == curves + rows["t"].isna().sum()

@@ -5,9 +5,9 @@ import shlex
 
 import pytest
 
+from envs.targets import ConfigError
 from experiments import usage
 from experiments.compose import check, compose, open_book, read, spread
-from experiments.targets import ConfigError
 
 
 @pytest.fixture(scope="module")

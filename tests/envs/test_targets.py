@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from envs.targets import ConfigError, refuse, resolve_target
 from experiments.settings import Run
-from experiments.targets import ConfigError, refuse, resolve_target
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from experiments.fields import Spot, convert
-from experiments.targets import ConfigError
+from envs.fields import Spot, convert
+from envs.targets import ConfigError
 
 
 @dataclass(frozen=True)

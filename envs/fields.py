@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_ty
 from omegaconf import BooleanNode, FloatNode, IntegerNode, PathNode, StringNode
 from omegaconf.errors import ValidationError
 
-from experiments.targets import ConfigError, nearest, refuse, resolve_target
+from envs.targets import ConfigError, nearest, refuse, resolve_target
 
 __all__ = ["Spot", "convert", "need"]
 
@@ -197,7 +197,7 @@ def _untyped(value: object, spot: Spot) -> object:
 
 def _scalar(value: object, kind: Any, spot: Spot) -> object:
     if kind not in _NODES:
-        raise TypeError(f"{spot.path}: no config value can be a {kind!r}; see experiments.fields")
+        raise TypeError(f"{spot.path}: no config value can be a {kind!r}; see envs.fields")
     if kind is bool and isinstance(value, int) and value not in (0, 1):
         raise refuse(spot.path, value, need(kind, spot.rules))
     try:

@@ -1,0 +1,199 @@
+"""The gate from end to end: learn and select on one log, judge on another.
+
+One call is one replication; the vetting run makes one, the validation a thousand. The
+candidate is the policy under vetting, frozen after reading the selection log, and softer
+versions of it whose support on that log is a chosen share of its rows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.randomness import Purpose
+from envs.world import Scenario
+from evaluators.gates import Params as GateParams
+from evaluators.gates import Selection, Verdict, judge, none_selected, select
+from evaluators.reward_model import Params as ModelParams
+from evaluators.rows import Rows
+from experiments.frozen import (
+    LOG_ROWS,
+    Frozen,
+    LogRows,
+    draw_log,
+    freeze,
+    learn,
+    point_mass,
+    sharpest,
+    start_state,
+)
+from experiments.ope import design_of, predict, rows_of, weights_of
+from policies.approval import Params as ApprovalParams
+from policies.build import BoundedPolicy, bounded
+from policies.constraints import Params as ConstraintParams
+from policies.learners.softmax import Params as SoftmaxParams
+
+__all__ = ["Candidate", "Gate", "Side", "decide_gate", "open_gate", "softened"]
+
+
+class Side(NamedTuple):
+    """What one log needs: its world, its logger's table, the baseline's, the model's features, traffic weights."""
+
+    scenario: Scenario
+    behavior: Frozen
+    baseline: Frozen
+    design: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+class Gate(NamedTuple):
+    """A gate ready to run on any pair of logs."""
+
+    learn: Side  # where candidates are learned and selected
+    judge: Side  # where one is judged; the same world, or the other half of the recorded problems
+    policy: BoundedPolicy  # under vetting
+    soft: BoundedPolicy | None  # its softmax, where it has a belief
+    params: GateParams
+    model: ModelParams
+    ess_shares: tuple[float, ...]  # wanted design ESS / n of the softened candidates
+    master_seed: int
+
+
+class Candidate(NamedTuple):
+    """A frozen policy that may be approved: numbers, state, and its table on the learning side."""
+
+    name: str
+    bounded: BoundedPolicy
+    state: Any
+    frozen: Frozen
+
+
+class GateRun(NamedTuple):
+    """One pass through the gate, with everything that led to the verdict."""
+
+    verdict: Verdict
+    selection: Selection
+    candidates: tuple[Candidate, ...]
+    judged: Candidate | None
+    selection_log: LogRows
+    judgement_log: LogRows
+
+
+def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Side:
+    """One side of the gate in a world."""
+    behavior = freeze("logger", logger, start_state(logger), scenario)
+    centre = np.asarray(behavior.windows.incumbent)
+    design = design_of(policy.spec, scenario, behavior)
+    return Side(scenario, behavior, point_mass("baseline", behavior, centre), design, weights_of(scenario))
+
+
+def open_gate(
+    sides: tuple[Side, Side],
+    policy: BoundedPolicy,
+    *,
+    constraints: ConstraintParams,
+    params: GateParams,
+    ess_shares: Sequence[float],
+    master_seed: int,
+) -> Gate:
+    """A gate for one policy between a learning and a judging side."""
+    soft = None
+    if policy.learner.belief is not None:
+        held = policy.params.inner
+        shared = {f.name: getattr(held, f.name) for f in fields(SoftmaxParams) if hasattr(held, f.name)}
+        learner = SoftmaxParams(**shared)
+        soft = bounded(sides[0].scenario, constraints=constraints, approval=ApprovalParams(), learner=learner)
+    return Gate(*sides, policy, soft, params, ModelParams(), tuple(ess_shares), master_seed)
+
+
+def softened(gate: Gate, state: Any, *, ess_share: float) -> Candidate:
+    """The softmax of a belief, as sharp as a design ESS / n of `ess_share` allows."""
+    assert gate.soft is not None
+    here = gate.learn
+    sharpness = sharpest(gate.soft, state, here.behavior, here.scenario, ess_share=ess_share)
+    policy = _sharpened(gate.soft, sharpness)
+    name = f"softmax_{ess_share:g}"
+    return Candidate(name, policy, state, freeze(name, policy, state, here.scenario))
+
+
+def _sharpened(soft: BoundedPolicy, sharpness: float) -> BoundedPolicy:
+    held = {f.name: getattr(soft.params.inner, f.name) for f in fields(SoftmaxParams)}
+    inner = SoftmaxParams(**(held | {"sharpness": sharpness}))
+    return BoundedPolicy(soft.name, soft.spec, soft.learner, soft.policy, soft.params._replace(inner=inner))
+
+
+def candidates_from(gate: Gate, log: LogRows) -> tuple[Candidate, ...]:
+    """The policy frozen after reading a log, and its softer versions."""
+    here = gate.learn
+    state = learn(gate.policy, log, here.behavior, here.scenario)
+    frozen = freeze(gate.policy.name, gate.policy, state, here.scenario)
+    found = [Candidate(gate.policy.name, gate.policy, state, frozen)]
+    if gate.soft is not None:
+        found += [softened(gate, state, ess_share=share) for share in gate.ess_shares]
+    return tuple(found)
+
+
+def _cross_tables(gate: Gate, log: LogRows) -> dict[str, NDArray[np.float64]]:
+    """Per candidate (n, k) probabilities on a log, each row by the copy that learned from the other half.
+
+    A candidate is thus never selected on rows it learned from; the copy that is judged learns from all.
+    """
+    middle = len(log.index) // 2
+    halves = (log.part(0, middle), log.part(middle, len(log.index)))
+    first, second = (candidates_from(gate, half) for half in halves)
+    return {
+        a.name: np.concatenate([b.frozen.probs[halves[0].index], a.frozen.probs[halves[1].index]])
+        for a, b in zip(first, second, strict=True)
+    }
+
+
+def _baseline_rows(gate: Gate, here: Side, log: LogRows, seed: int) -> Rows:
+    predicted = predict(log, here.design, scenario=here.scenario, model=gate.model, seed=seed)
+    return rows_of(log, here.behavior, here.baseline, scenario=here.scenario, predicted=predicted)
+
+
+def feasible_share(frozen: Frozen, log: LogRows) -> float:
+    """Share of a candidate's recommendations on a log's tasks that the windows allow, by mass."""
+    masses, feasible = frozen.masses[log.index], frozen.windows.feasible[log.index]
+    return float((masses * feasible).sum() / masses.sum())
+
+
+def decide_gate(gate: Gate, *, n: int, purposes: tuple[Purpose, Purpose], seed: int) -> GateRun:
+    """One replication: draw both logs, learn and select on the first (cross-fitted), judge on the second.
+
+    Args:
+        gate: who is judged and where.
+        n: rows of each log, at most `LOG_ROWS`.
+        purposes: of the selection and of the judgement log; they must differ.
+        seed: of both logs.
+
+    Raises:
+        ValueError: the logs would share randomness, or n is out of range.
+    """
+    if purposes[0] == purposes[1]:
+        raise ValueError(f"selection and judgement log share purpose {purposes[0].name}, need two")
+    if not 1 <= n <= LOG_ROWS:
+        raise ValueError(f"n = {n}, need 1 <= n <= {LOG_ROWS}")
+    logs = [
+        draw_log(s.scenario, s.behavior, master_seed=gate.master_seed, purpose=p, seed=seed).part(0, n)
+        for s, p in zip((gate.learn, gate.judge), purposes, strict=True)
+    ]
+    found = candidates_from(gate, logs[0])
+    rows = _baseline_rows(gate, gate.learn, logs[0], seed)
+    selection = select(gate.params, rows, candidates=_cross_tables(gate, logs[0]))
+    if not selection.kept:
+        return GateRun(none_selected(selection), selection, found, None, *logs)
+    best = next(c for c in found if c.name == selection.kept[0])
+    there = gate.judge.scenario
+    frozen = best.frozen if there is gate.learn.scenario else freeze(best.name, best.bounded, best.state, there)
+    verdict = judge(
+        gate.params,
+        _baseline_rows(gate, gate.judge, logs[1], seed),
+        target=frozen.probs[logs[1].index],
+        candidate=best.name,
+        n_judged=len(selection.kept),
+        feasible_share=feasible_share(frozen, logs[1]),
+    )
+    return GateRun(verdict, selection, found, best, *logs)

@@ -1,0 +1,192 @@
+"""Off-policy evaluation against the exact value: what an estimator said, and what was true.
+
+Many logs of one frozen behavior policy are judged by every estimator; bias, RMSE and
+coverage come with their Monte Carlo standard errors.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.randomness import Purpose
+from envs.world import Scenario
+from evaluators.reward_model import Params as ModelParams
+from evaluators.reward_model import clip, cross_fit, make_folds
+from evaluators.rows import Estimate, RewardRange, Rows
+from evaluators.sums import sums
+from experiments.frozen import LOG_ROWS, Frozen, LogRows, draw_log
+from experiments.measurement import Measurement
+from experiments.settings import function_of
+from policies.base import Spec
+from policies.features import phi
+
+__all__ = ["Judged", "LogPlan", "design_of", "judge_logs", "measure_ope", "rows_of", "value_of", "weights_of"]
+
+Floats = NDArray[np.float64]
+
+
+class Judged(NamedTuple):
+    """One estimator on many logs of n rows; (m,) arrays over logs."""
+
+    estimator: str
+    n: int
+    value: Floats
+    stderr: Floats
+    lo: Floats
+    hi: Floats
+    ess: Floats
+    truth: float
+
+    @property
+    def bias(self) -> tuple[float, float]:
+        """Mean error and its Monte Carlo standard error."""
+        error = self.value - self.truth
+        return float(error.mean()), float(error.std(ddof=1) / np.sqrt(len(error)))
+
+    @property
+    def rmse(self) -> float:
+        """Root mean squared error."""
+        return float(np.sqrt(np.mean((self.value - self.truth) ** 2)))
+
+    @property
+    def coverage(self) -> tuple[float, float]:
+        """Share of intervals that hold the truth, and its Monte Carlo standard error."""
+        inside = float(np.mean((self.lo <= self.truth) & (self.truth <= self.hi)))
+        return inside, float(np.sqrt(max(inside * (1 - inside), 1.0 / len(self.lo)) / len(self.lo)))
+
+
+def weights_of(scenario: Scenario) -> Floats:
+    """(n,) probability of each task of the population in traffic."""
+    people = scenario.population
+    return np.asarray(people.mix[people.task] / people.count[people.task])
+
+
+def value_of(scenario: Scenario, table: Floats, frozen: Frozen) -> float:
+    """Exact value of a frozen policy: sum over tasks and slots.
+
+    Args:
+        scenario: the world.
+        table: (n, actions) its expected rewards.
+        frozen: the policy.
+    """
+    rewards = np.take_along_axis(table, frozen.windows.action_ids, axis=1)
+    return float(weights_of(scenario) @ (frozen.probs * rewards).sum(axis=1))
+
+
+def design_of(spec: Spec, scenario: Scenario, frozen: Frozen) -> Floats:
+    """(n, k, p) features of every slot of every task's window, for the reward model."""
+    people, ids = scenario.population, frozen.windows.action_ids
+    rows = range(len(people.tasks))
+    return np.stack([phi(spec, people.features[i], people.task[i], ids[i]) for i in rows])
+
+
+def rows_of(
+    rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario, predicted: Floats | None
+) -> Rows:
+    """A log as an estimator reads it; clustered by problem where the world was recorded."""
+    cluster = None if scenario.is_exact else scenario.population.cluster[rows.index]
+    declared = None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
+    return Rows(
+        reward=rows.reward,
+        slot=rows.slot,
+        behavior=behavior.probs[rows.index],
+        target=target.probs[rows.index],
+        predicted=predicted,
+        cluster=cluster,
+        reward_range=declared,
+    )
+
+
+def predict(rows: LogRows, design: Floats, *, scenario: Scenario, model: ModelParams, seed: int) -> Floats:
+    """(n, k) cross-fitted predictions of a log, inside the declared range."""
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, len(rows.index)], np.uint64)))
+    cluster = None if scenario.is_exact else scenario.population.cluster[rows.index]
+    fold = make_folds(rng, len(rows.index), n_folds=model.n_folds, cluster=cluster)
+    fitted = cross_fit(design, row=rows.index, slot=rows.slot, reward=rows.reward, fold=fold, ridge=model.ridge)
+    declared = None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
+    return clip(fitted, declared)
+
+
+class LogPlan(NamedTuple):
+    """Which logs to judge: `n_logs` of `n` rows, from seed `first` of a purpose on."""
+
+    n: int
+    n_logs: int
+    master_seed: int
+    purpose: Purpose
+    first: int = 0
+    model: ModelParams = ModelParams()
+
+
+class Source(Protocol):
+    """Where logs are written: a world, its logger, the reward model's features."""
+
+    @property
+    def scenario(self) -> Scenario:
+        """The world."""
+
+    @property
+    def behavior(self) -> Frozen:
+        """Who writes the logs."""
+
+    @property
+    def design(self) -> Floats:
+        """(n, k, p) features of every slot of every task's window."""
+
+
+def judge_logs(
+    here: Source,
+    target: Frozen,
+    *,
+    estimators: Mapping[str, object],
+    plan: LogPlan,
+    truth: float,
+    progress: Callable[[int], None] | None = None,
+) -> list[Judged]:
+    """Every estimator on `plan.n_logs` logs of `plan.n` rows.
+
+    Short logs are disjoint cuts of the program's fixed number of rows, so all are independent.
+    """
+    said: dict[str, list[Estimate]] = {name: [] for name in estimators}
+    for number, log in enumerate(_logs(here, plan)):
+        predicted = predict(log, here.design, scenario=here.scenario, model=plan.model, seed=number)
+        rows = rows_of(log, here.behavior, target, scenario=here.scenario, predicted=predicted)
+        added = sums(rows)
+        for name, params in estimators.items():
+            said[name].append(function_of(params, "finish")(params, added))
+        if progress:
+            progress(1)
+    return [_collected(name, plan.n, found, truth) for name, found in said.items()]
+
+
+def _logs(here: Source, plan: LogPlan) -> Iterator[LogRows]:
+    """`plan.n_logs` independent logs of `plan.n` rows."""
+    per_draw = LOG_ROWS // plan.n
+    for number in range(plan.n_logs):
+        seed, cut = divmod(number, per_draw)
+        if cut == 0:
+            source = {"master_seed": plan.master_seed, "purpose": plan.purpose, "seed": plan.first + seed}
+            drawn = draw_log(here.scenario, here.behavior, **source)
+        yield drawn.part(cut * plan.n, (cut + 1) * plan.n)
+
+
+def _collected(name: str, n: int, found: list[Estimate], truth: float) -> Judged:
+    columns = {c: np.array([getattr(e, c) for e in found]) for c in ("value", "stderr", "lo", "hi", "ess")}
+    return Judged(name, n, truth=truth, **columns)
+
+
+def measure_ope(world: str, target: str, judged: Judged) -> Iterator[Measurement]:
+    """Bias, RMSE, coverage and the first log's estimate, as tidy measurements."""
+    key = {"section": "ope", "world": world, "policy": target, "estimator": judged.estimator, "n": judged.n}
+    bias, bias_error = judged.bias
+    coverage, coverage_error = judged.coverage
+    yield Measurement(**key, measure="bias", value=bias, stderr=bias_error)
+    yield Measurement(**key, measure="rmse", value=judged.rmse)
+    yield Measurement(**key, measure="coverage", value=coverage, stderr=coverage_error)
+    yield Measurement(**key, measure="width", value=float(np.mean(judged.hi - judged.lo)))
+    yield Measurement(**key, measure="ess", value=float(np.mean(judged.ess)))
+    yield Measurement(**key, measure="truth", value=judged.truth)
+    one = (judged.value[0], judged.stderr[0], judged.lo[0], judged.hi[0])
+    yield Measurement(**key, measure="value", value=one[0], stderr=one[1], lo=one[2], hi=one[3])

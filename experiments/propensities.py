@@ -1,0 +1,107 @@
+"""Logged propensities against what happened, per policy, and two faults the check must catch.
+
+Cells are actions and window slots; hits are compared with the sum of logged propensities,
+Holm over cells. The planted faults are the classic ones: a propensity computed before the
+mask, and a traffic split left out.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.lattice import Lattice
+from envs.randomness import Purpose
+from envs.world import Scenario
+from evaluators.propensity import PropensityCheck, Tally, check_cells, tally
+from experiments.convergence import PolicyRun
+from experiments.frozen import Frozen, draw_log
+from experiments.measurement import Measurement
+from policies.base import Spec
+from policies.masses import TOTAL
+
+__all__ = ["Checked", "check_runs", "planted_faults", "window_ids"]
+
+SPLIT_SHARE = 0.9  # of traffic that follows the policy in the planted fault
+
+
+class Checked(NamedTuple):
+    """One policy's check, by action and by slot."""
+
+    policy: str
+    rule: str
+    by_action: tuple[Tally, PropensityCheck]
+    by_slot: tuple[Tally, PropensityCheck]
+
+    @property
+    def holds(self) -> bool:
+        """Neither family of cells is rejected."""
+        return self.by_action[1].holds and self.by_slot[1].holds
+
+
+def window_ids(lattice: Lattice, spec: Spec) -> NDArray[np.int32]:
+    """(actions, k) ids of the window around every action; slots off the lattice repeat the centre."""
+    centre = lattice.decode(np.arange(lattice.size, dtype=np.int32))
+    grid = centre[:, None, :] + np.array(spec.offsets, np.int32)[None]
+    off = ((grid < 0) | (grid >= np.array(lattice.shape))).any(axis=-1)
+    ids = lattice.encode(np.where(off[..., None], centre[:, None, :], grid))
+    return np.asarray(ids, np.int32)
+
+
+def check_runs(scenario: Scenario, runs: Sequence[PolicyRun]) -> list[Checked]:
+    """The check of every run's kept trajectories."""
+    found = []
+    for run in runs:
+        k, rows = run.bounded.spec.k, run.kept
+        masses, slot = rows.masses.reshape(-1, k), rows.slot.reshape(-1)
+        ids = window_ids(scenario.lattice, run.bounded.spec)[rows.centre.reshape(-1)]
+        if np.any(masses.sum(axis=1) != TOTAL):
+            raise AssertionError(f"{run.bounded.name}: masses of a decision do not sum to 2^20")
+        found.append(_checked((run.bounded.name, run.rule), masses / TOTAL, slot, ids, scenario.lattice.size))
+    return found
+
+
+def _checked(
+    name: tuple[str, str], probs: NDArray[np.float64], slot: NDArray[np.int32], ids: NDArray[np.int32], size: int
+) -> Checked:
+    k = probs.shape[1]
+    by_action = tally(probs, slot, cell=ids, n_cells=size)
+    by_slot = tally(probs, slot, cell=np.arange(k), n_cells=k)
+    return Checked(*name, (by_action, check_cells(*by_action)), (by_slot, check_cells(*by_slot)))
+
+
+def planted_faults(
+    scenario: Scenario, run: PolicyRun, logger: Frozen, *, master_seed: int
+) -> dict[str, PropensityCheck]:
+    """The check on logs that lie: name of the fault -> what the check says of it.
+
+    Args:
+        scenario: the world.
+        run: of a policy whose windows meet the lattice's edge, such as `uniform`.
+        logger: a frozen policy whose traffic is split.
+        master_seed: of the split log.
+    """
+    k, rows = run.bounded.spec.k, run.kept
+    unmasked = np.full((rows.slot.size, k), 1.0 / k)
+    before_mask = tally(unmasked, rows.slot.reshape(-1), cell=np.arange(k), n_cells=k)
+    split = np.round(SPLIT_SHARE * logger.masses).astype(np.int32)
+    centre = np.asarray(logger.windows.incumbent)
+    split[np.arange(len(split)), centre] += TOTAL - split.sum(axis=1)
+    log = draw_log(scenario, logger._replace(masses=split), master_seed=master_seed, purpose=Purpose.CERTIFY, seed=0)
+    left_out = tally(logger.probs[log.index], log.slot, cell=np.arange(k), n_cells=k)
+    return {
+        "propensity before the mask": check_cells(*before_mask),
+        "traffic split left out": check_cells(*left_out),
+    }
+
+
+def measure_propensities(world: str, checked: Sequence[Checked]) -> Iterator[Measurement]:
+    """z of every cell of enough variance, and each family's smallest adjusted p."""
+    for check in checked:
+        key = {"section": "propensity", "world": world, "policy": check.policy, "rule": check.rule}
+        for kind, (cells, said) in (("action", check.by_action), ("slot", check.by_slot)):
+            yield Measurement(**key, measure=f"p_{kind}", value=said.p_value)
+            for cell in np.flatnonzero(cells.variance >= 25.0):
+                z = (cells.hits[cell] - cells.expected[cell]) / np.sqrt(cells.variance[cell])
+                yield Measurement(**key, measure=f"z_{kind}", n=int(cell), value=float(z))

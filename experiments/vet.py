@@ -1,0 +1,223 @@
+"""The main job: may this policy tune our LLM's generation parameters, and how do we know?
+
+World -> learning runs -> convergence -> off-policy evaluation against the truth -> gate ->
+bundle -> report. Every claim it prints names its threshold before the run.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from envs.randomness import Purpose
+from evaluators.gates import Improvement
+from evaluators.sums import weight_sums
+from evaluators.support import assess
+from experiments import claims
+from experiments.compilations import counted
+from experiments.convergence import PolicyRun, convergence_of, measure_runs
+from experiments.exporting import finish
+from experiments.frozen import draw_log, freeze, learn, point_mass
+from experiments.gating import Gate, GateRun, decide_gate, softened
+from experiments.measurement import Measurement
+from experiments.ope import LogPlan, judge_logs, measure_ope, rows_of, value_of
+from experiments.propensities import check_runs, measure_propensities, planted_faults
+from experiments.results import Claim, Results, Summary
+from experiments.settings import Job
+from experiments.terminal import Progress
+from experiments.vetting import (
+    Bench,
+    build_worlds,
+    gate_of,
+    learning_runs,
+    n_items,
+    open_bench,
+    policy_set,
+    truth_for,
+)
+
+__all__ = ["Params", "run"]
+
+PILOT_SEED = 1_000_000  # of purpose TRAIN: the log that the judged target learned from
+TARGET_ESS = 0.25  # design ESS / n of the judged target, the middle of [0.2, 0.3]
+NULL_NAME = "flat_null"
+
+
+@dataclass(frozen=True)
+class Params:
+    """Sizes of a vetting run."""
+
+    policies: dict[str, object] = field(default_factory=dict)
+    null_world: object = None
+    converged_by: tuple[int, ...] = field(default=(50, 100, 200), metadata={"ge": 1, "le": 100_000})
+    log_sizes: tuple[int, ...] = field(default=(200, 2000), metadata={"ge": 20, "le": 2000, "unit": "rows"})
+    ope_logs: int = field(default=200, metadata={"ge": 2, "le": 10**6, "unit": "logs per size"})
+    gate_rows: int = field(default=2000, metadata={"ge": 40, "le": 2000, "unit": "rows of each log"})
+    gate_replications: int = field(default=40, metadata={"ge": 0, "le": 10**6})
+    ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
+
+
+class Ledger(NamedTuple):
+    """What the stages have found so far."""
+
+    results: Results
+    claims: list[Claim]
+
+
+def run(job: Job) -> Summary:
+    """The whole chain; writes the run's folder and prints the claims.
+
+    Raises:
+        ConfigError: a group is missing or of another kind.
+        ValueError: the world, the bounds or the sizes refuse their numbers.
+    """
+    params, begin = job.pick("experiment", Params), time.process_time()
+    ledger = Ledger(Results(), [])
+    with counted() as programs, Progress() as progress:
+        bench = open_bench(job)
+        _world(bench, ledger)
+        runs = _learn(bench, params, job, ledger=ledger, progress=progress)
+        gate = gate_of(bench, job, ess_shares=params.ess_shares)
+        _evaluate(gate, params, job, ledger=ledger, progress=progress)
+        _propensities(bench, gate, runs, ledger=ledger)
+        decided = _decide(gate, params, ledger)
+        _replicate(bench, gate, params, job=job, ledger=ledger, progress=progress)
+        ledger.claims.append(claims.programs(programs.programs))
+        _speed(ledger, programs.programs, time.process_time() - begin)
+        with progress.stage("write", 1, unit="folder") as advance:
+            files: list[str] = []
+            advance(1)
+    return finish(job, ledger.results, ledger.claims, verdict=decided.verdict, files=files, timings=progress.timings)
+
+
+def _speed(ledger: Ledger, programs: int, seconds: float) -> None:
+    for measure, value in (("cpu_seconds", seconds), ("programs_compiled", float(programs))):
+        ledger.results.add(Measurement(section="speed", measure=measure, value=value))
+
+
+def _world(bench: Bench, ledger: Ledger) -> None:
+    """The best any policy could do, with and without the context."""
+    world = bench.worlds.judge
+    people, table = world.population, world.table()
+    weight = people.mix[people.task] / people.count[people.task]
+    reach = np.where(world.recorded[people.task], table, -np.inf)
+    blind = float((weight @ np.where(world.recorded.all(axis=0), table, -1e9)).max())
+    typed = [reach[people.task == k].mean(axis=0).max() for k in range(len(people.names))]
+    found = {
+        "best_context_blind": blind,
+        "best_per_task_type": float(people.mix @ np.array(typed)),
+        "best_per_context": float(weight @ reach.max(axis=1)),
+    }
+    for measure, value in found.items():
+        ledger.results.add(Measurement(section="world", measure=measure, world=world.name, value=value))
+    if world.is_exact and world.name != NULL_NAME:
+        ledger.claims.append(claims.context_matters(found["best_per_context"], blind))
+
+
+def _learn(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress: Progress) -> list[PolicyRun]:
+    """Learning runs of all policies; regret, deployed values, convergence."""
+    learners = list(policy_set(bench, params.policies).values())
+    with progress.stage("simulate", n_items(learners, job.run.seeds), unit="runs") as advance:
+        runs = learning_runs(bench, learners, job, progress=advance)
+    world, by = bench.worlds.judge, tuple(n for n in params.converged_by if n <= job.run.horizon) or (job.run.horizon,)
+    truth = truth_for(bench, runs, job.run.horizon)
+    for row in measure_runs(world, runs, truth, by=by):
+        ledger.results.add(row)
+    shown = [one for one in runs if one.rule == bench.approval.rule or not hasattr(one.bounded.params.inner, "features")]
+    for one in shown if world.name != NULL_NAME else ():
+        for task, name in enumerate(world.population.names):
+            shares = convergence_of(one, truth, task=task, span=world.reward_span, by=by)
+            ledger.claims.append(claims.converged(one.bounded.name, one.rule, task=name, shares=shares))
+    return runs
+
+
+def _evaluate(gate: Gate, params: Params, job: Job, *, ledger: Ledger, progress: Progress) -> None:
+    """Every estimator on many logs against the exact value, and the point mass that no log supports."""
+    if gate.soft is None:
+        return  # no belief, so no smooth target to judge
+    here, there, master = gate.judge, gate.learn, job.run.master_seed
+    pilot = draw_log(there.scenario, there.behavior, master_seed=master, purpose=Purpose.TRAIN, seed=PILOT_SEED)
+    state = learn(gate.policy, pilot, there.behavior, there.scenario)
+    soft = softened(gate, state, ess_share=TARGET_ESS)
+    target = soft.frozen if here is there else freeze(soft.name, soft.bounded, state, here.scenario)
+    truth = value_of(here.scenario, here.scenario.table(), target)
+    estimators = dict(job.groups["estimator"].items())  # type: ignore[attr-defined]  # a dict by the group's contract
+    with progress.stage("off-policy evaluation", params.ope_logs * len(params.log_sizes), unit="logs") as advance:
+        for n in params.log_sizes:
+            plan = LogPlan(n, params.ope_logs, master, Purpose.LOG, first=1)
+            judged = judge_logs(here, target, estimators=estimators, plan=plan, truth=truth, progress=advance)
+            for one in judged:
+                for row in measure_ope(here.scenario.name, target.name, one):
+                    ledger.results.add(row)
+            ledger.claims.extend([claims.ips_unbiased(one) for one in judged if one.estimator == "ips"])
+            ledger.claims.extend([claims.dr_coverage(one, strict=False) for one in judged if one.estimator == "doubly_robust"])
+    log = draw_log(here.scenario, here.behavior, master_seed=master, purpose=Purpose.LOG, seed=1)
+    greedy = point_mass("point_mass", here.behavior, target.masses.argmax(axis=1))
+    support = {}
+    for n in params.log_sizes:
+        rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario, predicted=None)
+        support[n] = assess(weight_sums(rows.target, rows))
+    ledger.claims.append(claims.point_mass(support))
+
+
+def _propensities(bench: Bench, gate: Gate, runs: list[PolicyRun], *, ledger: Ledger) -> None:
+    """Logged propensities against what happened, and the planted faults."""
+    world = bench.worlds.learn
+    checked = check_runs(world, runs)
+    for row in measure_propensities(world.name, checked):
+        ledger.results.add(row)
+    ledger.claims.append(claims.propensities(checked))
+    uniform = next((one for one in runs if one.bounded.name == "uniform"), None)
+    if uniform is not None and world.is_exact:
+        faults = planted_faults(world, uniform, gate.learn.behavior, master_seed=gate.master_seed)
+        ledger.claims.extend([claims.planted(name, said) for name, said in faults.items()])
+
+
+def _decide(gate: Gate, params: Params, ledger: Ledger) -> GateRun:
+    """The one pass through the gate that decides."""
+    decided = decide_gate(gate, n=params.gate_rows, purposes=(Purpose.LOG, Purpose.JUDGE), seed=0)
+    said = {f"{name}, selection log": found for name, found in decided.selection.improvements.items()}
+    if decided.verdict.improvement is not None:
+        said[f"{decided.verdict.candidate}, judgement log"] = decided.verdict.improvement
+    for name, found in said.items():
+        for measure, value in _figures(found).items():
+            error = found.stderr if measure == "difference" else None
+            world = gate.judge.scenario.name
+            row = Measurement(section="gate", measure=measure, world=world, policy=name, value=value, stderr=error)
+            ledger.results.add(row)
+    return decided
+
+
+def _figures(found: Improvement) -> dict[str, float]:
+    return {
+        "difference": found.difference,
+        "lower_bound": found.lower,
+        "detectable": found.detectable,
+        "ess": found.target.ess,
+    }
+
+
+def _replicate(
+    bench: Bench, gate: Gate, params: Params, *, job: Job, ledger: Ledger, progress: Progress
+) -> None:
+    """How often the gate approves on fresh logs of this world, and of the control where nothing matters."""
+    world = bench.worlds.judge
+    if not world.is_exact or not params.gate_replications:
+        return
+    gates = {} if world.name == NULL_NAME else {world.name: gate}
+    if params.null_world is not None:
+        null = bench._replace(worlds=build_worlds(params.null_world, bench.drift))
+        gates[null.worlds.judge.name] = gate_of(null, job, ess_shares=params.ess_shares)
+    with progress.stage("gate on fresh logs", params.gate_replications * len(gates), unit="passes") as advance:
+        for name, each in gates.items():
+            approved = 0
+            for seed in range(params.gate_replications):
+                purposes = (Purpose.NULL, Purpose.CERTIFY)
+                approved += decide_gate(each, n=params.gate_rows, purposes=purposes, seed=seed).verdict.answer == "approved"
+                advance(1)
+            total = params.gate_replications
+            if name == NULL_NAME:
+                ledger.claims.append(claims.refusals(name, total - approved, total))
+            else:
+                ledger.claims.append(claims.approvals(name, approved, total, strict=False))

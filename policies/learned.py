@@ -1,0 +1,156 @@
+"""From the text of a learned policy back to the policy, with every number checked.
+
+The text is trusted for nothing: the learner must be a file of `policies/learners`, its
+parameters lie in the ranges its `Params` declare, and arrays have the shapes and types
+that its own `init` gives.
+"""
+
+import pkgutil
+from dataclasses import fields
+from importlib import import_module
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from envs.lattice import MAX_ACTIONS
+from envs.targets import nearest
+from policies.base import MAX_WINDOW, Spec
+from policies.digest import LEARNERS
+from policies.features import n_features
+from policies.strict_json import Node, parse
+
+__all__ = ["Learned", "read_learned"]
+
+MAX_FEATURES = 2048  # entries of phi: a root of its covariance is then 32 MB
+MAX_COUNT = 4096  # draws, reservoir, task types, context entries
+MAX_AXES = 16
+_SIGNS = {"gt": "__gt__", "ge": "__ge__", "lt": "__lt__", "le": "__le__"}
+
+
+class Learned(NamedTuple):
+    """A learner's parameters, its static facts and what it has learned."""
+
+    params: Any
+    spec: Spec
+    state: Any
+
+
+def read_learned(raw: bytes, *, file: str) -> Learned:
+    """The policy that a text describes.
+
+    Args:
+        raw: as `policies.digest.policy_text` wrote it.
+        file: its name, for messages.
+
+    Raises:
+        BundleError: anything that `policy_text` would not have written.
+    """
+    kind, parameters, spec_node, state_node = parse(raw, file).members("kind", "parameters", "spec", "state")
+    module = import_module(f"{LEARNERS}.{_known(kind)}")
+    params = _read_params(parameters, module.Params)
+    spec = _read_spec(spec_node)
+    if getattr(params, "features", spec.features) != spec.features:
+        raise spec_node.refuse(f"features = {params.features!r}, as the parameters say")
+    state = _read_state(state_node, module.make(spec).init(params))
+    return Learned(params, spec, state)
+
+
+def _known(kind: Node) -> str:
+    names = sorted(found.name for found in pkgutil.iter_modules(import_module(LEARNERS).__path__))
+    if kind.text() not in names:
+        raise kind.refuse(f"one of {', '.join(names)}{nearest(kind.text(), names)}")
+    return kind.text()
+
+
+def _read_params(node: Node, form: Any) -> Any:
+    items = {item.name: item for item in fields(form)}
+    values: dict[str, object] = {}
+    for name, member in zip(items, node.members(*items), strict=True):
+        kind, rules = items[name].type, items[name].metadata
+        if type(member.value) is not kind:
+            raise member.refuse(f"a value of type {getattr(kind, '__name__', kind)}")
+        if "choices" in rules and member.value not in rules["choices"]:
+            raise member.refuse(f"one of {', '.join(map(str, rules['choices']))}")
+        for rule, method in _SIGNS.items():
+            if rule in rules and not getattr(float(member.number()), method)(float(rules[rule])):
+                raise member.refuse(f"{rule} {rules[rule]}")
+        values[name] = member.value
+    return form(**values)
+
+
+def _integers(node: Node, highest: int) -> tuple[int, ...]:
+    return tuple(item.whole(lowest=0, highest=highest) for item in node.items())
+
+
+def _read_spec(node: Node) -> Spec:
+    part = dict(zip(Spec._fields, node.members(*Spec._fields), strict=True))
+    spec = Spec(
+        shape=tuple(item.whole(lowest=1, highest=MAX_ACTIONS) for item in part["shape"].items()),
+        positions=tuple(tuple(p.number() for p in axis.items()) for axis in part["positions"].items()),
+        offsets=tuple(
+            tuple(o.whole(lowest=-MAX_WINDOW, highest=MAX_WINDOW) for o in slot.items())
+            for slot in part["offsets"].items()
+        ),
+        n_tasks=part["n_tasks"].whole(lowest=1, highest=MAX_COUNT),
+        d=part["d"].whole(lowest=1, highest=MAX_COUNT),
+        features=part["features"].text(),
+        knots=_integers(part["knots"], MAX_ACTIONS),
+        interactions=_integers(part["interactions"], MAX_COUNT),
+        n_draws=part["n_draws"].whole(lowest=2, highest=MAX_COUNT),
+        reservoir=part["reservoir"].whole(lowest=1, highest=MAX_COUNT),
+    )
+    _check_spec(spec, part)
+    return spec
+
+
+def _check_spec(spec: Spec, part: dict[str, Node]) -> None:
+    """Refuse static facts that contradict each other."""
+    axes = len(spec.shape)
+    if not 1 <= axes <= MAX_AXES or int(np.prod(np.array(spec.shape, np.float64))) > MAX_ACTIONS:
+        raise part["shape"].refuse(f"1 to {MAX_AXES} axes and at most {MAX_ACTIONS} actions")
+    sizes = tuple(len(axis) for axis in spec.positions)
+    if sizes != spec.shape or not all(0 <= place <= 1 for axis in spec.positions for place in axis):
+        raise part["positions"].refuse(f"a place in [0, 1] for each value of a lattice of shape {spec.shape}")
+    reach = [max((abs(o) for o in column), default=0) for column in zip(*spec.offsets, strict=False)]
+    fits = float(np.prod([2.0 * r + 1.0 for r in reach])) <= MAX_WINDOW
+    block = tuple(product(*[range(-r, r + 1) for r in reach])) if fits else ()
+    if len(reach) != axes or spec.offsets != block:
+        raise part["offsets"].refuse(f"a whole block of at most {MAX_WINDOW} slots around the centre, in ascending id")
+    if spec.features not in ("shared", "disjoint"):
+        raise part["features"].refuse("'shared' or 'disjoint'")
+    if len(spec.knots) != axes or any(k >= size for k, size in zip(spec.knots, spec.shape, strict=False)):
+        raise part["knots"].refuse(f"a number below the axis's size for each of {axes} axes")
+    if any(i >= spec.d for i in spec.interactions):
+        raise part["interactions"].refuse(f"entries of a context of {spec.d}")
+    if spec.n_draws % 2:
+        raise part["n_draws"].refuse("an even number")
+    if n_features(spec) > MAX_FEATURES or spec.d > MAX_FEATURES:
+        raise part["n_tasks"].refuse(f"at most {MAX_FEATURES} joint features, this makes {n_features(spec)}")
+
+
+def _read_state(node: Node, template: Any) -> Any:
+    """Arrays in the structure, dtypes and shapes of a fresh state."""
+    names = getattr(template, "_fields", ())
+    found = []
+    for name, member in zip(names, node.members(*names), strict=True):
+        found.append(_read_array(member, np.asarray(getattr(template, name))))
+    return type(template)(*found)
+
+
+def _read_array(node: Node, like: NDArray[Any]) -> NDArray[Any]:
+    dtype, shape, values = node.members("dtype", "shape", "values")
+    wanted = "float64" if like.dtype.kind == "f" else "int32"
+    if dtype.value != wanted:
+        raise dtype.refuse(repr(wanted))
+    if shape.value != list(like.shape):
+        raise shape.refuse(f"{list(like.shape)}, the shape of this learner's state")
+    kind = float if wanted == "float64" else int
+    held = values.value
+    if not isinstance(held, list) or len(held) != like.size or any(type(v) is not kind for v in held):
+        raise values.refuse(f"a list of {like.size} numbers written as {wanted}")
+    try:
+        return np.array(held, wanted).reshape(like.shape)
+    except OverflowError:
+        raise values.refuse("integers of 32 bits") from None

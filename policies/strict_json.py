@@ -1,0 +1,181 @@
+"""JSON read and written strictly: one spelling per value, and every refusal names its place.
+
+Refused on reading: duplicate keys, NaN and infinity, numbers too large for float64, broken
+text. Floats are written with the fewest digits that read back to the same bits.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import NamedTuple, NoReturn
+
+import numpy as np
+
+from envs.targets import nearest
+
+__all__ = ["BundleError", "Node", "canonical", "parse", "plain"]
+
+_SHOWN = 60  # characters of a value that a message shows
+
+
+class BundleError(ValueError):
+    """A bundle that can't be trusted or used; one line: file, field, what was got, what was needed."""
+
+
+def plain(value: object, where: str) -> object:
+    """A value as JSON would give it back: dict, list, str, int, float, bool or None.
+
+    Args:
+        value: nested mappings, sequences and (NumPy) scalars.
+        where: its place, for messages.
+
+    Raises:
+        ValueError: NaN or infinity.
+        TypeError: a kind that JSON does not have, or a key that is not a string.
+
+    >>> plain({"n": np.int64(3), "span": (0.5, None)}, "evidence")
+    {'n': 3, 'span': [0.5, None]}
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"{where} has the key {key!r}, need strings as keys")
+        return {key: plain(child, f"{where}.{key}") for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(child, f"{where}[{i}]") for i, child in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{where} = {value}, need a finite number")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{where} is a {type(value).__name__}, need a number, text, list or mapping")
+
+
+def canonical(value: object) -> bytes:
+    """The one spelling of a plain value: sorted keys, no spaces, ASCII.
+
+    >>> canonical({"b": 0.1, "a": [1, True]})
+    b'{"a":[1,true],"b":0.1}'
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii")
+
+
+def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:_SHOWN]} is not finite in float64")
+    return number
+
+
+def _constant(text: str) -> NoReturn:
+    raise ValueError(f"the number {text} is not finite")
+
+
+def parse(raw: bytes, file: str) -> "Node":
+    """The root of a JSON file.
+
+    Raises:
+        BundleError: not UTF-8, not JSON, a duplicate key, a number that is not finite, or nesting
+            too deep to read.
+    """
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_finite)
+    except RecursionError:
+        raise BundleError(f"{file}: nested too deep to read") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are of this kind
+        raise BundleError(" ".join(f"{file}: {error}, need strict JSON".split())) from None
+    return Node(file, "", value)
+
+
+class Node(NamedTuple):
+    """A parsed value that knows its file and its dotted path, so that every refusal names both."""
+
+    file: str
+    path: str
+    value: object
+
+    def refuse(self, need: str) -> BundleError:
+        """The error for this value: where, what was got, what was needed, on one line."""
+        shown = repr(self.value)
+        shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
+        return BundleError(" ".join(f"{self.file}: {self.path or 'its content'} = {shown}, need {need}".split()))
+
+    def _child(self, name: str, value: object) -> "Node":
+        return Node(self.file, f"{self.path}.{name}" if self.path else name, value)
+
+    def mapping(self) -> "dict[str, Node]":
+        """The members of a mapping with any keys.
+
+        Raises:
+            BundleError: not a mapping.
+        """
+        if not isinstance(self.value, dict):
+            raise self.refuse("a JSON object")
+        return {name: self._child(name, child) for name, child in self.value.items()}
+
+    def members(self, *names: str) -> "tuple[Node, ...]":
+        """The members of a mapping with exactly these keys, in this order.
+
+        Raises:
+            BundleError: not a mapping, a missing key, or an unknown one (the nearest is named).
+        """
+        found = self.mapping()
+        for name, child in found.items():
+            if name not in names:
+                raise BundleError(f"{self.file}: unknown field {child.path!r}{nearest(name, names)}")
+        for name in names:
+            if name not in found:
+                raise BundleError(f"{self.file}: field {self._child(name, None).path!r} is missing")
+        return tuple(found[name] for name in names)
+
+    def items(self) -> "tuple[Node, ...]":
+        """The items of a list.
+
+        Raises:
+            BundleError: not a list.
+        """
+        if not isinstance(self.value, list):
+            raise self.refuse("a list")
+        return tuple(Node(self.file, f"{self.path}[{i}]", child) for i, child in enumerate(self.value))
+
+    def text(self) -> str:
+        """A string.
+
+        Raises:
+            BundleError: anything else.
+        """
+        if not isinstance(self.value, str):
+            raise self.refuse("text")
+        return self.value
+
+    def whole(self, *, lowest: int, highest: int) -> int:
+        """A whole number within bounds.
+
+        Raises:
+            BundleError: anything else.
+        """
+        value = self.value
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise self.refuse(f"a whole number in [{lowest}, {highest}]")
+        return value
+
+    def number(self) -> float:
+        """A finite number, as float64.
+
+        Raises:
+            BundleError: anything else.
+        """
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            raise self.refuse("a number")
+        return float(self.value)
