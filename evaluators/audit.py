@@ -5,8 +5,10 @@ found again from the decimal values of the lattice, the hard limits and the radi
 the whole grid and in whole numbers, so that a fault in the policy's window can show.
 """
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +33,7 @@ class Audit(NamedTuple):
         n: decisions audited.
         share_feasible: share of them whose action the bounds allow, 0..1.
         n_violations: decisions with any violation: of the bounds, the mask or the draw.
-        violations: the first few, in words with their request ids.
+        violations: the first few, in words with their request ids, actions out of bounds first.
     """
 
     n: int
@@ -93,16 +95,35 @@ class _Allowed(NamedTuple):
         return " and ".join(words for words, met in kept.items() if not met[action])
 
 
-def _allowed(lattice: Lattice, axes: list[_Axis], centre: int, recorded: Bools) -> _Allowed:
-    """Every action of the grid, judged against one centre."""
-    legal, near = np.ones(lattice.shape, np.bool_), np.ones(lattice.shape, np.bool_)
-    home = np.unravel_index(centre, lattice.shape)
-    for i, (axis, coordinate) in enumerate(zip(axes, home, strict=True)):
-        along = [1] * len(axes)
-        along[i] = -1
-        met, close = axis.around(int(coordinate))
-        legal, near = legal & met.reshape(along), near & close.reshape(along)
-    return _Allowed(legal.ravel(), near.ravel(), recorded)
+class _Judge(NamedTuple):
+    """The bounds, ready to be asked about any centre."""
+
+    shape: tuple[int, ...]
+    axes: list[_Axis]
+    recorded: Mapping[str, Bools] | None
+
+    @property
+    def size(self) -> int:
+        """Actions of the grid."""
+        return math.prod(self.shape)
+
+    def around(self, kind: str, centre: int) -> _Allowed:
+        """Every action of the grid, judged for one task type against one centre."""
+        legal, near = np.ones(self.shape, np.bool_), np.ones(self.shape, np.bool_)
+        home = np.unravel_index(centre, self.shape)
+        for i, (axis, coordinate) in enumerate(zip(self.axes, home, strict=True)):
+            along = [1] * len(self.axes)
+            along[i] = -1
+            met, close = axis.around(int(coordinate))
+            legal, near = legal & met.reshape(along), near & close.reshape(along)
+        seen = np.ones(self.size, np.bool_) if self.recorded is None else self.recorded[kind]
+        return _Allowed(legal.ravel(), near.ravel(), seen)
+
+    def why_not(self, kind: str, centre: int, action: int) -> str:
+        """Why an action may not be taken, in words."""
+        if not (0 <= action < self.size and 0 <= centre < self.size):
+            return "lies outside the grid, or its window's centre does"
+        return self.around(kind, centre).why_not(action)
 
 
 class _Finding(NamedTuple):
@@ -132,59 +153,50 @@ def audit(
     Raises:
         ValueError: a log without rows, or a task type that `recorded` does not have.
     """
-    n = len(log)
-    if n == 0:
+    if len(log) == 0:
         raise ValueError("the log has no rows, need at least one decision to audit")
-    feasible, reasons, masks = _judge_bounds(log, lattice, _axes(lattice, constraints), recorded)
-    findings = [_Finding(~feasible, "action {action}"), *masks, *_judge_draw(log), *_judge_parameters(log, lattice)]
+    unknown = sorted(set(log.task_type) - set(recorded or log.task_type))
+    if unknown:
+        raise ValueError(f"recorded has no task type {unknown[0]!r}, need one of {', '.join(recorded or ())}")
+    judge = _Judge(lattice.shape, _axes(lattice, constraints), recorded)
+    findings = [*_judge_bounds(log, judge), *_judge_draw(log), _judge_parameters(log, lattice)]
     wrong = np.logical_or.reduce([finding.bad for finding in findings])
-    told = (line for row in np.flatnonzero(wrong) for line in _tell(log, int(row), findings, reasons))
-    violations = tuple(line for line, _ in zip(told, range(SHOWN), strict=False))
-    return Audit(n, float(feasible.mean()), int(wrong.sum()), violations)
+    told = (_tell(log, int(row), finding, judge) for finding in findings for row in np.flatnonzero(finding.bad))
+    share = float(1.0 - findings[0].bad.mean())
+    return Audit(len(log), share, int(wrong.sum()), tuple(islice(told, SHOWN)))
 
 
-def _tell(log: DecisionLog, row: int, findings: list[_Finding], reasons: dict[int, str]) -> Iterator[str]:
-    for finding in findings:
-        if finding.bad[row]:
-            action = f"{log.action_id[row]} {reasons.get(row, '')}"
-            yield f"request {log.request_id[row]} (row {row}): {finding.words.format(action=action)}"
+def _tell(log: DecisionLog, row: int, finding: _Finding, judge: _Judge) -> str:
+    """One thing that is wrong with one row."""
+    action, centre = int(log.action_id[row]), int(log.centre[row])
+    why = judge.why_not(log.task_type[row], centre, action) if "{why}" in finding.words else ""
+    return f"request {log.request_id[row]} (row {row}): {finding.words.format(action=action, why=why)}"
 
 
-def _judge_bounds(
-    log: DecisionLog, lattice: Lattice, axes: list[_Axis], recorded: Mapping[str, Bools] | None
-) -> tuple[Bools, dict[int, str], list[_Finding]]:
-    """Which actions are allowed, why the others are not, and where the mask is not the bounds'."""
-    n, size = len(log), lattice.size
-    feasible, reasons = np.zeros(n, np.bool_), {}
-    beyond, short, outside = (np.zeros(n, np.bool_) for _ in range(3))
-    for kind in np.unique(log.task_type):
-        if recorded is not None and kind not in recorded:
-            raise ValueError(f"recorded has no task type {kind!r}, need one of {', '.join(recorded)}")
-        seen = np.ones(size, np.bool_) if recorded is None else recorded[kind]
-        for centre in np.unique(log.centre[log.task_type == kind]):
-            rows = np.flatnonzero((log.task_type == kind) & (log.centre == centre))
-            if not 0 <= centre < size:
-                outside[rows] = True
-                reasons |= {int(row): "stands around a centre outside the grid" for row in rows}
-                continue
-            bounds = _allowed(lattice, axes, int(centre), seen)
-            for row in rows:
-                offered = log.action_ids[row][log.mask[row]]
-                known = offered[(offered >= 0) & (offered < size)]
-                beyond[row] = known.size < offered.size or not bounds.all[known].all()
-                short[row] = np.unique(known).size < bounds.all.sum()
-                action = int(log.action_id[row])
-                if not 0 <= action < size:
-                    reasons[int(row)] = "lies outside the grid"
-                elif bounds.all[action]:
-                    feasible[row] = True
-                else:
-                    reasons[int(row)] = bounds.why_not(action)
-    masks = [
+def _judge_bounds(log: DecisionLog, judge: _Judge) -> list[_Finding]:
+    """Which actions are not allowed (first), and where the mask is not what the bounds allow."""
+    infeasible, beyond, short = (
+        np.ones(len(log), np.bool_),
+        np.zeros(len(log), np.bool_),
+        np.zeros(len(log), np.bool_),
+    )
+    kinds, code = np.unique(log.task_type, return_inverse=True)
+    groups, group = np.unique(np.stack([code, log.centre.astype(np.int64)]), axis=1, return_inverse=True)
+    for g, (kind, centre) in enumerate(groups.T):
+        rows = np.flatnonzero(group.ravel() == g)
+        if 0 <= centre < judge.size:
+            allowed = np.append(judge.around(kinds[kind], int(centre)).all, False)  # last: outside the grid
+            on_grid = (log.action_ids[rows] >= 0) & (log.action_ids[rows] < judge.size)
+            offered = np.where(on_grid, log.action_ids[rows], judge.size)
+            actions = np.clip(log.action_id[rows], -1, judge.size)
+            infeasible[rows] = ~allowed[actions]
+            beyond[rows] = (log.mask[rows] & ~allowed[offered]).any(axis=1)
+            short[rows] = (log.mask[rows] & allowed[offered]).sum(axis=1) < allowed.sum()
+    return [
+        _Finding(infeasible, "action {action} {why}"),
         _Finding(beyond, "its mask offers actions that the bounds exclude"),
         _Finding(short & ~beyond, "its mask leaves out actions that the bounds allow"),
     ]
-    return feasible, reasons, masks
 
 
 def _judge_draw(log: DecisionLog) -> list[_Finding]:
@@ -195,6 +207,7 @@ def _judge_draw(log: DecisionLog) -> list[_Finding]:
     is_other = (log.action_ids[rows, drawn] != log.action_id) | ~log.mask[rows, drawn]
     promised = masses[rows, drawn] / _TOTAL
     return [
+        _Finding(_is_twice(log), "its mask offers an action twice"),
         _Finding(((masses != 0) & ~log.mask).any(axis=1), "it puts probability on an infeasible slot"),
         _Finding((masses < 0).any(axis=1) | (masses.sum(axis=1) != _TOTAL), "its masses are no distribution of 2^20"),
         _Finding(is_other, "its uniform and masses give another action"),
@@ -202,7 +215,14 @@ def _judge_draw(log: DecisionLog) -> list[_Finding]:
     ]
 
 
-def _judge_parameters(log: DecisionLog, lattice: Lattice) -> list[_Finding]:
+def _is_twice(log: DecisionLog) -> Bools:
+    """(n,) whether two feasible slots hold one action: its probability would then be their sum."""
+    offered = np.sort(np.where(log.mask, log.action_ids.astype(np.float64), np.inf), axis=1)
+    same: Bools = (offered[:, 1:] == offered[:, :-1]) & np.isfinite(offered[:, 1:])
+    return np.asarray(same.any(axis=1), np.bool_)
+
+
+def _judge_parameters(log: DecisionLog, lattice: Lattice) -> _Finding:
     """Whether what was sent to the model is what the action's id means."""
     wrong = np.zeros(len(log), np.bool_)
     known = (log.action_id >= 0) & (log.action_id < lattice.size)
@@ -210,4 +230,4 @@ def _judge_parameters(log: DecisionLog, lattice: Lattice) -> list[_Finding]:
         rows = log.action_id == action
         for name, value in lattice.parameters(int(action)).items():
             wrong |= rows & (getattr(log, name) != value)
-    return [_Finding(wrong, "the parameters sent are not those of its action")]
+    return _Finding(wrong, "the parameters sent are not those of its action")

@@ -223,8 +223,8 @@ def _doubt(params: Params, found: Improvement) -> str:
         return "standard error 0: nothing varied, nothing is shown"
     if not found.difference > params.select_z * found.stderr:
         return (
-            f"difference {found.difference:.3g} is not more than {params.select_z:g} standard "
-            f"errors of {found.stderr:.3g}"
+            f"not distinguishable from noise on the selection log: difference {found.difference:.3g} is not more "
+            f"than {params.select_z:g} standard errors of {found.stderr:.3g}"
         )
     return ""
 

@@ -19,6 +19,7 @@ __all__ = ["check_log"]
 _MAY_BE_EMPTY = ("model",)
 _SHARES = ("quality", "failure", "truncated")
 _COUNTS = ("evaluation", "output_tokens", "latency_ms", "cost_usd")
+_SHOWN = 60  # characters of a value that a message shows
 _IDS = ("action_id", "centre", "action_ids")
 
 
@@ -81,11 +82,11 @@ def _refuse(log: DecisionLog, name: str, bad: NDArray[np.bool_], need: str) -> N
         return
     at = tuple(int(i) for i in np.argwhere(bad)[0])
     values = getattr(log, name)
-    got = values[at[0]] if len(at) == 1 and values.ndim == 2 else values[at]
+    got = " ".join(str(values[at]).split())
     where = f"row {at[0]}" + (f", entry {at[1]}" if len(at) > 1 else "")
     n_bad = int(bad.reshape(len(bad), -1).any(axis=1).sum())
     raise ValueError(
-        f"{COLUMNS[name].name}, {where} (request {log.request_id[at[0]]!r}) = {got!s}, need {need} "
+        f"{COLUMNS[name].name}, {where} (request {log.request_id[at[0]]!r}) = {got[:_SHOWN]}, need {need} "
         f"({n_bad} of {len(log)} rows)"
     )
 
@@ -100,7 +101,7 @@ def _check_values(log: DecisionLog) -> None:
         if column.kind == "text":
             _refuse(log, name, np.array([not _is_text(v) for v in values]), "text that UTF-8 can hold")
             if name not in _MAY_BE_EMPTY:
-                _refuse(log, name, np.asarray(values == ""), "a text that is not empty")
+                _refuse(log, name, np.array([v == "" for v in values]), "a text that is not empty")
         if column.kind == "time":
             _refuse(log, name, np.isnat(values), "a time")
         if column.kind == "float":
@@ -116,16 +117,19 @@ def _check_values(log: DecisionLog) -> None:
         _refuse(log, name, getattr(log, name) < 0, "a number >= 0")
 
 
+def _outside(ids: NDArray[np.int32], size: int) -> NDArray[np.bool_]:
+    return np.asarray((ids < 0) | (ids >= size), np.bool_)
+
+
 def _check_window(log: DecisionLog, lattice: Lattice | None) -> None:
     size = MAX_ACTIONS if lattice is None else lattice.size
     need = f"an action on the grid, 0 <= id < {size}; was the log written with another lattice?"
     for name in _IDS:
-        values = getattr(log, name)
-        _refuse(log, name, (values < 0) | (values >= size), need)
-    _refuse(log, "mask", ~log.mask.any(axis=1), "at least one feasible slot")
+        _refuse(log, name, _outside(getattr(log, name), size), need)
+    _refuse(log, "mask", log.mask.sum(axis=1) == 0, "at least one feasible slot")
     inside = ((log.action_ids == log.action_id[:, None]) & log.mask).any(axis=1)
     _refuse(log, "action_id", ~inside, "a feasible action of the row's window")
-    _refuse(log, "centre", ~(log.action_ids == log.centre[:, None]).any(axis=1), "an action of the row's window")
+    _refuse(log, "centre", (log.action_ids != log.centre[:, None]).all(axis=1), "an action of the row's window")
     apart = np.where(log.mask, log.action_ids, -1 - np.arange(log.mask.shape[1]))
     twice = (np.diff(np.sort(apart, axis=1), axis=1) == 0).any(axis=1)
     _refuse(log, "action_ids", twice, "each feasible action once")

@@ -66,9 +66,7 @@ class Truth(NamedTuple):
         return np.searchsorted(np.array(self.begins), np.arange(n_evaluations), side="right") - 1
 
 
-def truth_of(
-    scenario: Scenario, judge: Scenario, limits: Bounds, *, n_evaluations: int, onset: int | None
-) -> Truth:
+def truth_of(scenario: Scenario, judge: Scenario, limits: Bounds, *, n_evaluations: int, onset: int | None) -> Truth:
     """The exact values under the hard limits, before and after a step drift.
 
     Args:
@@ -162,9 +160,7 @@ def regret(run: PolicyRun, truth: Truth) -> Floats:
     return np.asarray(np.cumsum((best - expected).mean(axis=1), axis=1))
 
 
-def convergence_of(
-    run: PolicyRun, truth: Truth, *, task: int, span: float, by: tuple[int, ...]
-) -> Convergence:
+def convergence_of(run: PolicyRun, truth: Truth, *, task: int, span: float, by: tuple[int, ...]) -> Convergence:
     """Shares of seeds converged on one task type."""
     values = deployed(run, truth)[:, task]
     return converged_by(values, truth.best[task], worst=truth.worst[task], reward_span=span, by=by)

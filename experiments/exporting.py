@@ -35,7 +35,7 @@ def finish(
     """
     results.write(job.out)
     made = [*files, "config.yaml", "results.parquet", "report.html", "summary.json", *_figures(job)]
-    answer, reasons = ("measured", ()) if verdict is None else (verdict.answer, verdict.reasons)
+    answer, reasons = (verdict.answer, verdict.reasons) if verdict else ("measured", (_tally(found),))
     summary = Summary(
         experiment=job.choices.get("experiment", ""),
         verdict=answer,
@@ -49,6 +49,11 @@ def finish(
     report = write_report(job.out)
     print_claims(summary, report=report)
     return summary
+
+
+def _tally(found: Sequence[Claim]) -> str:
+    required = [claim.holds for claim in found if claim.holds is not None]
+    return f"{sum(required)} of {len(required)} claims with a threshold hold; this experiment has no candidate"
 
 
 def _figures(job: Job) -> list[str]:

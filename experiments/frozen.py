@@ -23,7 +23,18 @@ from policies.constraints import window
 from policies.decide import weigh
 from policies.masses import TOTAL, draw_slot
 
-__all__ = ["LOG_ROWS", "Frozen", "LogRows", "design_ess", "draw_log", "freeze", "learn", "point_mass", "sharpest", "start_state"]
+__all__ = [
+    "LOG_ROWS",
+    "Frozen",
+    "LogRows",
+    "design_ess",
+    "draw_log",
+    "freeze",
+    "learn",
+    "point_mass",
+    "sharpest",
+    "start_state",
+]
 
 LOG_ROWS = 2000  # rows drawn by one call of the compiled program; shorter logs are cut from it
 HALVINGS = 14  # of the logarithm of sharpness between its ends

@@ -72,6 +72,7 @@ def value_of(scenario: Scenario, table: Floats, frozen: Frozen) -> float:
         frozen: the policy.
     """
     rewards = np.take_along_axis(table, frozen.windows.action_ids, axis=1)
+    rewards = np.where(frozen.masses > 0, rewards, 0.0)  # what was never recorded has no reward, and no mass
     return float(weights_of(scenario) @ (frozen.probs * rewards).sum(axis=1))
 
 
@@ -82,9 +83,7 @@ def design_of(spec: Spec, scenario: Scenario, frozen: Frozen) -> Floats:
     return np.stack([phi(spec, people.features[i], people.task[i], ids[i]) for i in rows])
 
 
-def rows_of(
-    rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario, predicted: Floats | None
-) -> Rows:
+def rows_of(rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario, predicted: Floats | None) -> Rows:
     """A log as an estimator reads it; clustered by problem where the world was recorded."""
     cluster = None if scenario.is_exact else scenario.population.cluster[rows.index]
     declared = None if scenario.reward_range is None else RewardRange(*scenario.reward_range)

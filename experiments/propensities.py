@@ -97,7 +97,7 @@ def planted_faults(
 
 
 def measure_propensities(world: str, checked: Sequence[Checked]) -> Iterator[Measurement]:
-    """z of every cell of enough variance, and each family's smallest adjusted p."""
+    """Z of every cell of enough variance, and each family's smallest adjusted p."""
     for check in checked:
         key = {"section": "propensity", "world": world, "policy": check.policy, "rule": check.rule}
         for kind, (cells, said) in (("action", check.by_action), ("slot", check.by_slot)):

@@ -27,7 +27,7 @@ __all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "register", "simulate"]
 jax.config.update("jax_enable_x64", True)  # dtypes are then what the arrays say, float32 included
 
 CHUNK = 16  # items that run side by side: their states fit the second-level cache
-SLAB = 128  # items per call of the compiled program
+SLAB = 128  # items per call of the compiled program; fewer items make one smaller slab
 COMPILER = {"xla_backend_optimization_level": 1}  # compiles a third faster, runs as fast (measured)
 TRAIN_EXTRA = 20  # evaluations past the horizon, so that "stays converged" can fail at the horizon
 
@@ -164,6 +164,11 @@ def _stack(trees: Sequence[Any], precision: str) -> Any:
     return jax.tree.map(leaf, *trees)
 
 
+def _first(n: int, tree: Any) -> Any:
+    """The first n items of every leaf, as NumPy arrays: padding goes."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:n], tree)
+
+
 def simulate(
     scenarios: Sequence[Scenario],
     policies: Sequence[BoundedPolicy],
@@ -197,13 +202,14 @@ def simulate(
     numbers = _stack([p.params for p in policies], plan.precision)
     shared = (worlds, numbers, spans)
     source = (np.uint32(plan.master_seed), np.uint32(plan.purpose))
-    for begin in range(0, len(rows), SLAB):
-        part = rows[begin : begin + SLAB]
-        padded = np.concatenate([part, np.repeat(part[-1:], SLAB - len(part), axis=0)])
+    size = min(SLAB, -(-len(rows) // CHUNK) * CHUNK)
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+        padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
         items = _Item(padded[:, 2], padded[:, 0], padded[:, 1])
         noise = _noise(*source, items.seed, n_rounds=plan.n_rounds, precision=plan.precision)
         out = _slab(scenarios[0].world, policies[0].policy, plan.precision, shared, (items, noise))
-        learned, rows_out = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(part)], out)
+        learned, rows_out = _first(len(part), out)
         yield part, learned, rows_out
         if progress:
-            progress(min(begin + SLAB, len(rows)), len(rows))
+            progress(min(begin + size, len(rows)), len(rows))

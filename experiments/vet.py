@@ -6,41 +6,37 @@ bundle -> report. Every claim it prints names its threshold before the run.
 
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
 from envs.randomness import Purpose
 from evaluators.gates import Improvement
-from evaluators.sums import weight_sums
-from evaluators.support import assess
 from experiments import claims
 from experiments.compilations import counted
 from experiments.convergence import PolicyRun, convergence_of, measure_runs
 from experiments.exporting import finish
-from experiments.frozen import draw_log, freeze, learn, point_mass
-from experiments.gating import Gate, GateRun, decide_gate, softened
+from experiments.gating import Gate, GateRun, decide_gate
 from experiments.measurement import Measurement
-from experiments.ope import LogPlan, judge_logs, measure_ope, rows_of, value_of
 from experiments.propensities import check_runs, measure_propensities, planted_faults
-from experiments.results import Claim, Results, Summary
+from experiments.results import Results, Summary
 from experiments.settings import Job
 from experiments.terminal import Progress
 from experiments.vetting import (
     Bench,
-    build_worlds,
+    Ledger,
     gate_of,
+    judge_estimators,
     learning_runs,
     n_items,
+    null_gate,
     open_bench,
+    point_mass_support,
     policy_set,
     truth_for,
 )
 
 __all__ = ["Params", "run"]
 
-PILOT_SEED = 1_000_000  # of purpose TRAIN: the log that the judged target learned from
-TARGET_ESS = 0.25  # design ESS / n of the judged target, the middle of [0.2, 0.3]
 NULL_NAME = "flat_null"
 
 
@@ -56,13 +52,6 @@ class Params:
     gate_rows: int = field(default=2000, metadata={"ge": 40, "le": 2000, "unit": "rows of each log"})
     gate_replications: int = field(default=40, metadata={"ge": 0, "le": 10**6})
     ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
-
-
-class Ledger(NamedTuple):
-    """What the stages have found so far."""
-
-    results: Results
-    claims: list[Claim]
 
 
 def run(job: Job) -> Summary:
@@ -124,41 +113,30 @@ def _learn(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress: 
     truth = truth_for(bench, runs, job.run.horizon)
     for row in measure_runs(world, runs, truth, by=by):
         ledger.results.add(row)
-    shown = [one for one in runs if one.rule == bench.approval.rule or not hasattr(one.bounded.params.inner, "features")]
+    shown = [
+        one for one in runs if one.rule == bench.approval.rule or not hasattr(one.bounded.params.inner, "features")
+    ]
     for one in shown if world.name != NULL_NAME else ():
-        for task, name in enumerate(world.population.names):
-            shares = convergence_of(one, truth, task=task, span=world.reward_span, by=by)
-            ledger.claims.append(claims.converged(one.bounded.name, one.rule, task=name, shares=shares))
+        shares = {
+            name: convergence_of(one, truth, task=task, span=world.reward_span, by=by)
+            for task, name in enumerate(world.population.names)
+        }
+        ledger.claims.append(claims.converged(one.bounded.name, one.rule, shares))
     return runs
 
 
 def _evaluate(gate: Gate, params: Params, job: Job, *, ledger: Ledger, progress: Progress) -> None:
     """Every estimator on many logs against the exact value, and the point mass that no log supports."""
-    if gate.soft is None:
-        return  # no belief, so no smooth target to judge
-    here, there, master = gate.judge, gate.learn, job.run.master_seed
-    pilot = draw_log(there.scenario, there.behavior, master_seed=master, purpose=Purpose.TRAIN, seed=PILOT_SEED)
-    state = learn(gate.policy, pilot, there.behavior, there.scenario)
-    soft = softened(gate, state, ess_share=TARGET_ESS)
-    target = soft.frozen if here is there else freeze(soft.name, soft.bounded, state, here.scenario)
-    truth = value_of(here.scenario, here.scenario.table(), target)
-    estimators = dict(job.groups["estimator"].items())  # type: ignore[attr-defined]  # a dict by the group's contract
-    with progress.stage("off-policy evaluation", params.ope_logs * len(params.log_sizes), unit="logs") as advance:
-        for n in params.log_sizes:
-            plan = LogPlan(n, params.ope_logs, master, Purpose.LOG, first=1)
-            judged = judge_logs(here, target, estimators=estimators, plan=plan, truth=truth, progress=advance)
-            for one in judged:
-                for row in measure_ope(here.scenario.name, target.name, one):
-                    ledger.results.add(row)
-            ledger.claims.extend([claims.ips_unbiased(one) for one in judged if one.estimator == "ips"])
-            ledger.claims.extend([claims.dr_coverage(one, strict=False) for one in judged if one.estimator == "doubly_robust"])
-    log = draw_log(here.scenario, here.behavior, master_seed=master, purpose=Purpose.LOG, seed=1)
-    greedy = point_mass("point_mass", here.behavior, target.masses.argmax(axis=1))
-    support = {}
-    for n in params.log_sizes:
-        rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario, predicted=None)
-        support[n] = assess(weight_sums(rows.target, rows))
-    ledger.claims.append(claims.point_mass(support))
+    is_exact = gate.judge.scenario.is_exact
+    for judged in judge_estimators(gate, params, job, ledger=ledger, progress=progress):
+        by_name = {one.estimator: one for one in judged}
+        if "ips" in by_name:
+            ledger.claims.append(claims.ips_unbiased(by_name["ips"]))
+        if "doubly_robust" in by_name:
+            ledger.claims.append(claims.dr_coverage(by_name["doubly_robust"], strict=False, is_exact=is_exact))
+    if gate.soft is not None:
+        support = point_mass_support(gate, params.log_sizes)
+        ledger.claims.append(claims.point_mass(support, is_exact=is_exact))
 
 
 def _propensities(bench: Bench, gate: Gate, runs: list[PolicyRun], *, ledger: Ledger) -> None:
@@ -198,23 +176,22 @@ def _figures(found: Improvement) -> dict[str, float]:
     }
 
 
-def _replicate(
-    bench: Bench, gate: Gate, params: Params, *, job: Job, ledger: Ledger, progress: Progress
-) -> None:
+def _replicate(bench: Bench, gate: Gate, params: Params, *, job: Job, ledger: Ledger, progress: Progress) -> None:
     """How often the gate approves on fresh logs of this world, and of the control where nothing matters."""
     world = bench.worlds.judge
     if not world.is_exact or not params.gate_replications:
         return
     gates = {} if world.name == NULL_NAME else {world.name: gate}
     if params.null_world is not None:
-        null = bench._replace(worlds=build_worlds(params.null_world, bench.drift))
-        gates[null.worlds.judge.name] = gate_of(null, job, ess_shares=params.ess_shares)
+        gates[NULL_NAME] = null_gate(bench, params.null_world, job, ess_shares=params.ess_shares)
     with progress.stage("gate on fresh logs", params.gate_replications * len(gates), unit="passes") as advance:
         for name, each in gates.items():
             approved = 0
             for seed in range(params.gate_replications):
                 purposes = (Purpose.NULL, Purpose.CERTIFY)
-                approved += decide_gate(each, n=params.gate_rows, purposes=purposes, seed=seed).verdict.answer == "approved"
+                approved += (
+                    decide_gate(each, n=params.gate_rows, purposes=purposes, seed=seed).verdict.answer == "approved"
+                )
                 advance(1)
             total = params.gate_replications
             if name == NULL_NAME:

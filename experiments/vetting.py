@@ -1,19 +1,26 @@
 """What a vetting run is made of: worlds, the policies compared, and their learning runs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from envs.drift import NEVER
 from envs.drift import Params as DriftParams
+from envs.randomness import Purpose
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
+from evaluators.sums import weight_sums
+from evaluators.support import Support, assess
 from experiments.convergence import PolicyRun, Truth, run_policies, train_plan, truth_of
-from experiments.gating import Gate, Side, open_gate, side
+from experiments.frozen import Frozen, draw_log, freeze, learn, point_mass
+from experiments.gating import Gate, Side, open_gate, side, softened
+from experiments.ope import Judged, LogPlan, judge_logs, measure_ope, rows_of, value_of
+from experiments.results import Claim, Results
 from experiments.settings import Job
 from experiments.simulate import TRAIN_EXTRA
+from experiments.terminal import Progress
 from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded, learner_module
 from policies.constraints import Params as ConstraintParams
@@ -22,6 +29,20 @@ __all__ = ["Bench", "Worlds", "build_worlds", "gate_of", "learning_runs", "n_ite
 __all__ += ["sides", "truth_for", "under_bounds"]
 
 WORKERS = 2  # programs that compile and run at once
+PILOT_SEED = 1_000_000  # of purpose TRAIN: the log that the judged target learned from
+TARGET_ESS = 0.25  # design ESS / n of the judged target, the middle of [0.2, 0.3]
+
+
+class Ledger(NamedTuple):
+    """What the stages of an experiment have found so far."""
+
+    results: Results
+    claims: list[Claim]
+
+
+def workers() -> ThreadPoolExecutor:
+    """Threads for work that releases the interpreter while compiled programs run."""
+    return ThreadPoolExecutor(WORKERS)
 
 
 @dataclass(frozen=True)
@@ -119,7 +140,7 @@ def learning_runs(
     def one(learner: object) -> list[PolicyRun]:
         return list(run_policies(bench.worlds.learn, _group(bench, learner), plan, progress=progress))
 
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with workers() as pool:
         return [run for runs in pool.map(one, learners) for run in runs]
 
 
@@ -132,9 +153,7 @@ def truth_for(bench: Bench, runs: list[PolicyRun], horizon: int) -> Truth:
     """Exact values for the runs' whole length."""
     onset = None if bench.drift.onset == NEVER else bench.drift.onset
     limits = runs[0].bounded.params.limits
-    return truth_of(
-        bench.worlds.learn, bench.worlds.judge, limits, n_evaluations=horizon + TRAIN_EXTRA, onset=onset
-    )
+    return truth_of(bench.worlds.learn, bench.worlds.judge, limits, n_evaluations=horizon + TRAIN_EXTRA, onset=onset)
 
 
 def sides(bench: Bench, policy: BoundedPolicy) -> tuple[Side, Side]:
@@ -143,6 +162,12 @@ def sides(bench: Bench, policy: BoundedPolicy) -> tuple[Side, Side]:
     if not bench.worlds.is_split:
         return here, here
     return here, side(bench.worlds.judge, under_bounds(bench, bench.worlds.judge, bench.logger), policy)
+
+
+def null_gate(bench: Bench, null_world: object, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
+    """The same gate in the control world."""
+    worlds = build_worlds(null_world, bench.drift)
+    return gate_of(bench._replace(worlds=worlds), job, ess_shares=ess_shares)
 
 
 def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
@@ -157,3 +182,56 @@ def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
         master_seed=job.run.master_seed,
     )
 
+
+class Sizes(Protocol):
+    """How many logs of which sizes an experiment judges."""
+
+    @property
+    def log_sizes(self) -> tuple[int, ...]:
+        """Rows per log."""
+
+    @property
+    def ope_logs(self) -> int:
+        """Logs per size."""
+
+
+def judged_target(gate: Gate) -> tuple[Frozen, float]:
+    """The frozen softmax that estimators judge, learned from a pilot log of its own, and its exact value."""
+    here, there = gate.judge, gate.learn
+    pilot = draw_log(
+        there.scenario, there.behavior, master_seed=gate.master_seed, purpose=Purpose.TRAIN, seed=PILOT_SEED
+    )
+    state = learn(gate.policy, pilot, there.behavior, there.scenario)
+    soft = softened(gate, state, ess_share=TARGET_ESS)
+    target = soft.frozen if here is there else freeze(soft.name, soft.bounded, state, here.scenario)
+    return target, value_of(here.scenario, here.scenario.table(), target)
+
+
+def judge_estimators(
+    gate: Gate, sizes: Sizes, job: Job, *, ledger: Ledger, progress: Progress
+) -> Iterator[list[Judged]]:
+    """Every estimator of the job on many logs of each size; nothing for a policy without a belief."""
+    if gate.soft is None:
+        return
+    target, truth = judged_target(gate)
+    estimators = dict(job.groups["estimator"].items())  # type: ignore[attr-defined]  # a dict by the group's contract
+    with progress.stage("off-policy evaluation", sizes.ope_logs * len(sizes.log_sizes), unit="logs") as advance:
+        for n in sizes.log_sizes:
+            plan = LogPlan(n, sizes.ope_logs, gate.master_seed, Purpose.LOG, first=1)
+            judged = judge_logs(gate.judge, target, estimators=estimators, plan=plan, truth=truth, progress=advance)
+            for one in judged:
+                for row in measure_ope(gate.judge.scenario.name, target.name, one):
+                    ledger.results.add(row)
+            yield judged
+
+
+def point_mass_support(gate: Gate, log_sizes: Iterable[int]) -> dict[int, Support]:
+    """Support of the judged target's favourite action alone, on one log of each size."""
+    here, target = gate.judge, judged_target(gate)[0]
+    log = draw_log(here.scenario, here.behavior, master_seed=gate.master_seed, purpose=Purpose.LOG, seed=1)
+    greedy = point_mass("point_mass", here.behavior, target.masses.argmax(axis=1))
+    found = {}
+    for n in log_sizes:
+        rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario, predicted=None)
+        found[n] = assess(weight_sums(rows.target, rows))
+    return found

@@ -3,6 +3,9 @@
 Per task type an intercept and a piecewise-linear curve along each parameter axis
 (hat functions, so a cliff is representable), plus main effects of the context and its
 interactions with the axes. Linear in the context, so phi of a mean context is the mean phi.
+
+phi = basis(parameters) @ lift(context): the window's many actions share a few columns, so a
+belief multiplies its p x p root by those alone and never builds phi for every action.
 """
 
 import numpy as np
@@ -11,19 +14,22 @@ from envs.arrays import Array, namespace
 from envs.lattice import coordinates
 from policies.base import Spec
 
-__all__ = ["n_features", "phi"]
+__all__ = ["basis", "lift", "n_features", "phi"]
 
 
-def _columns(spec: Spec) -> tuple[int, ...]:
+def _moving(spec: Spec) -> tuple[int, ...]:
     """Axes with more than one value."""
     return tuple(i for i, size in enumerate(spec.shape) if size > 1)
 
 
+def _n_curve(spec: Spec) -> int:
+    """An intercept and the knots of every moving axis."""
+    return 1 + sum(spec.knots[i] for i in _moving(spec))
+
+
 def n_features(spec: Spec) -> int:
     """Length p of phi."""
-    moving = _columns(spec)
-    curve = 1 + sum(spec.knots[i] for i in moving)
-    return spec.n_tasks * curve + spec.d + len(spec.interactions) * len(moving)
+    return spec.n_tasks * _n_curve(spec) + spec.d + len(spec.interactions) * len(_moving(spec))
 
 
 def _hats(place: Array, knots: int) -> Array:
@@ -32,6 +38,57 @@ def _hats(place: Array, knots: int) -> Array:
     ranks = xp.asarray(np.arange(1, knots + 1, dtype=np.float64))
     gap = xp.abs(place[:, None] * knots - xp.astype(ranks, place.dtype)[None, :])
     return xp.where(gap < 1.0, 1.0 - gap, xp.zeros_like(gap))
+
+
+def basis(spec: Spec, action_ids: Array, *, like: Array) -> Array:
+    """What phi needs of the parameters: intercept, hats of every axis, then centred places.
+
+    Args:
+        spec: static facts.
+        action_ids: (m,) lattice ids.
+        like: any array of the library and dtype wanted.
+
+    Returns:
+        (m, b); b = 1 + knots + moving axes.
+    """
+    xp = namespace(like)
+    grid = coordinates(spec.shape, action_ids)
+    ones = xp.ones_like(xp.astype(grid[:, :1], like.dtype))
+    curve, places = [ones], []
+    for axis in _moving(spec):
+        table = xp.astype(xp.asarray(np.array(spec.positions[axis])), like.dtype)
+        place = xp.take(table, grid[:, axis], axis=0)
+        places.append(place[:, None] - 0.5)
+        curve.append(_hats(place, spec.knots[axis]))
+    return xp.concat(curve + places, axis=-1)
+
+
+def lift(spec: Spec, context: Array, task: Array, columns: Array) -> Array:
+    """What phi needs of the context, applied: phi(context, ids) @ columns = basis(ids) @ lift.
+
+    Args:
+        spec: static facts.
+        context: (d,) context vector.
+        task: () task type.
+        columns: (p, c) anything with one row per entry of phi.
+
+    Returns:
+        (b, c).
+    """
+    xp = namespace(columns)
+    n, curve, width = spec.n_tasks, _n_curve(spec), columns.shape[1]
+    main, cross = n * curve, n * curve + spec.d
+    mine = xp.reshape(xp.asarray(np.arange(n, dtype=np.int32)) == task, (n, 1, 1))
+    own = xp.sum(xp.where(mine, xp.reshape(columns[:main, :], (n, curve, width)), 0.0), axis=0)
+    top = own[:1, :] + context[None, :] @ columns[main:cross, :]
+    parts = [top, own[1:, :]]
+    if spec.interactions and _moving(spec):
+        bent = xp.stack([context[i] for i in spec.interactions])
+        block = xp.reshape(columns[cross:, :], (len(spec.interactions), len(_moving(spec)) * width))
+        parts.append(xp.reshape(bent[None, :] @ block, (len(_moving(spec)), width)))
+    else:
+        parts.append(xp.zeros_like(columns[: len(_moving(spec)), :]))
+    return xp.concat(parts, axis=0)
 
 
 def phi(spec: Spec, context: Array, task: Array, action_ids: Array) -> Array:
@@ -47,17 +104,5 @@ def phi(spec: Spec, context: Array, task: Array, action_ids: Array) -> Array:
         (m, p) features.
     """
     xp = namespace(context)
-    grid = coordinates(spec.shape, action_ids)
-    ones = xp.ones_like(grid[:, :1]) * xp.ones_like(context[:1])
-    curve, places = [ones], []
-    for axis in _columns(spec):
-        table = xp.astype(xp.asarray(np.array(spec.positions[axis])), context.dtype)
-        place = xp.take(table, grid[:, axis], axis=0)
-        places.append(place[:, None] - 0.5)
-        curve.append(_hats(place, spec.knots[axis]))
-    shape = xp.concat(curve, axis=-1)
-    tasks = xp.asarray(np.arange(spec.n_tasks, dtype=np.int32))
-    blocks = [xp.where(tasks[i] == task, shape, xp.zeros_like(shape)) for i in range(spec.n_tasks)]
-    blocks.append(ones * context[None, :])
-    blocks += [place * context[i] for i in spec.interactions for place in places]
-    return xp.concat(blocks, axis=-1)
+    identity = xp.astype(xp.asarray(np.eye(n_features(spec))), context.dtype)
+    return basis(spec, action_ids, like=context) @ lift(spec, context, task, identity)

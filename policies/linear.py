@@ -14,7 +14,7 @@ import numpy as np
 from envs.arrays import Array, choose, namespace, set_row
 from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Spec
 from policies.draws import normal_draws
-from policies.features import n_features, phi
+from policies.features import basis, lift, n_features
 
 __all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_model"]
 
@@ -91,12 +91,15 @@ def _belief_shared(
 ) -> Belief:
     contexts, task = where
     xp = namespace(contexts)
-    design = phi(spec, xp.mean(contexts, axis=0), task, action_ids)
-    spread = design @ state.root
-    sd = _root(xp.sum(spread * spread, axis=-1))
-    mean = params.prior_mean + design @ state.theta
-    draws = normal_draws(n_features(spec), spec.n_draws)
-    return Belief(mean, sd, mean[:, None] + spread @ _constant(spread, draws))
+    context = xp.mean(contexts, axis=0)
+    here = basis(spec, action_ids, like=context)
+    mean = params.prior_mean + (here @ lift(spec, context, task, state.theta[:, None]))[:, 0]
+    root = lift(spec, context, task, state.root)
+    sd = _root(xp.sum((here @ (root @ xp.matrix_transpose(root))) * here, axis=-1))
+    noise = _constant(root, normal_draws(n_features(spec), spec.n_draws))
+    few = here.shape[0] < root.shape[0]  # which product is smaller
+    spread = (here @ root) @ noise if few else here @ (root @ noise)
+    return Belief(mean, sd, mean[:, None] + spread)
 
 
 def _update_shared(
@@ -104,13 +107,14 @@ def _update_shared(
 ) -> SharedState:
     decision, choice, feedback = row
     xp = namespace(state.theta)
-    ids = xp.reshape(choice.action_id, (1,))
-    x = phi(spec, decision.features, decision.task, ids)[0]
-    f = x @ state.root
+    here = basis(spec, xp.reshape(choice.action_id, (1,)), like=state.theta)
+    columns = xp.concat([state.theta[:, None], state.root], axis=1)
+    seen = (here @ lift(spec, decision.features, decision.task, columns))[0]
+    expected, f = seen[0], seen[1:]
     variance = params.noise_sd * params.noise_sd
     alpha = 1.0 / (xp.sum(f * f) + variance)
     gain = state.root @ f
-    residual = xp.where(feedback.valid, feedback.reward, 0.0) - params.prior_mean - xp.sum(x * state.theta)
+    residual = xp.where(feedback.valid, feedback.reward, 0.0) - params.prior_mean - expected
     theta = state.theta + alpha * residual * gain
     shrink = alpha / (1.0 + xp.sqrt(alpha * variance))
     root = state.root - shrink * gain[:, None] * f[None, :]

@@ -4,11 +4,15 @@ The logged propensity is mass / 2^20 and the action is drawn from these very mas
 the propensity is exact whatever approximation made the vector.
 """
 
+import numpy as np
+
 from envs.arrays import Array, namespace
+from policies.base import MAX_WINDOW
 
 __all__ = ["TOTAL", "draw_slot", "integer_masses", "pick"]
 
 TOTAL = 1 << 20
+NOISE = 2.0**-30  # probabilities this close to the floor are the floor
 TIE = 1e-5  # of the declared reward range: values closer than this are equal
 
 
@@ -16,10 +20,12 @@ def integer_masses(probs: Array, feasible: Array) -> Array:
     """Integer masses by largest remainder, ties to the lower slot; the common floor is rounded up first.
 
     The smallest probability of a feasible slot is its floor: no feasible slot gets less than
-    that, rounded up (as far as all slots can be served).
+    that, rounded up (as far as all slots can be served). Remainders that agree to 2^-20 of a
+    unit are ties, and what lies within 2^-30 of the floor is the floor, so that engines which
+    round differently agree. Computed in float64 whatever the precision of the vector.
 
     Args:
-        probs: (k,) >= 0, 0 where infeasible, summing to 1 up to rounding.
+        probs: (k,) >= 0, 0 where infeasible, summing to 1 up to rounding; k <= 256.
         feasible: (k,) boolean, true somewhere.
 
     Returns:
@@ -30,27 +36,32 @@ def integer_masses(probs: Array, feasible: Array) -> Array:
     [349526, 349525, 349525, 0]
     """
     xp = namespace(probs)
-    on = xp.astype(feasible, probs.dtype)
-    held = xp.where(feasible, probs, xp.zeros_like(probs))
+    on = xp.astype(feasible, xp.float64)
+    held = xp.where(feasible, xp.astype(probs, xp.float64), 0.0)
     held = held / xp.sum(held)
-    least = xp.min(xp.where(feasible, held, xp.ones_like(held)))
-    fair = xp.floor(TOTAL / xp.sum(on))
-    lower = xp.ceil(least * TOTAL)
+    least = xp.min(xp.where(feasible, held, 1.0))
+    fair, lower = xp.floor(TOTAL / xp.sum(on)), xp.ceil(least * TOTAL)
     lower = on * xp.where(lower < fair, lower, fair)
-    above = xp.where(feasible, held - least, xp.zeros_like(held))
-    above = xp.where(above > 0.0, above, xp.zeros_like(above))
+    above = xp.where(feasible & (held - least > NOISE), held - least, 0.0)
     share = xp.sum(above)
-    weight = xp.where(share > 0.0, above, on)
+    weight = xp.where(share > 0.0, above / xp.where(share > 0.0, share, 1.0), on / xp.sum(on))
     left = TOTAL - xp.sum(lower)
-    exact = left * (weight / xp.sum(weight))
+    exact = left * weight
     whole = xp.floor(exact)
-    units = left - xp.sum(whole)
-    rest = xp.where(feasible, exact - whole, -xp.ones_like(exact))
-    order = xp.cumulative_sum(xp.ones_like(rest))
-    ahead = (rest[None, :] > rest[:, None]) | ((rest[None, :] == rest[:, None]) & (order[None, :] < order[:, None]))
-    rank = xp.sum(xp.astype(ahead, probs.dtype), axis=-1)
-    extra = xp.where(rank < units, xp.ones_like(rest), xp.zeros_like(rest))
-    return xp.astype(lower + whole + extra, xp.int32)
+    units = xp.astype(left - xp.sum(whole), xp.int32)
+    return xp.astype(lower + whole, xp.int32) + _largest(exact - whole, feasible, units)
+
+
+def _largest(rest: Array, feasible: Array, units: Array) -> Array:
+    """(k,) int32: one for each of the `units` feasible slots of largest remainder, else zero."""
+    xp = namespace(rest)
+    k = rest.shape[0]
+    slots = xp.asarray(np.arange(k, dtype=np.int32))
+    key = xp.astype(xp.floor(rest * TOTAL), xp.int32) * MAX_WINDOW + (k - 1 - slots)  # distinct, lower slot first
+    key = xp.where(feasible, key, -1)
+    last_in = slots == k - xp.where(units > 0, units, 1)
+    cut = xp.max(xp.where(last_in, xp.sort(key, stable=False), -1))
+    return xp.astype((key >= cut) & (units > 0), xp.int32)
 
 
 def draw_slot(masses: Array, uniform: Array) -> Array:
@@ -81,9 +92,9 @@ def pick(values: Array, feasible: Array, *, incumbent: Array, span: Array) -> Ar
     low = xp.min(values) - 1.0
     held = xp.where(feasible, values, low)
     tied = (held >= xp.max(held) - TIE * span) & feasible
-    rank = xp.cumulative_sum(xp.astype(tied, values.dtype))
-    slots = xp.cumulative_sum(xp.ones_like(values)) - 1.0
-    is_incumbent = slots == xp.astype(incumbent, values.dtype)
-    stays = xp.any(tied & is_incumbent)
-    chosen = xp.where(stays, is_incumbent, tied & (rank == 1.0))
+    k = values.shape[0]
+    slots = xp.asarray(np.arange(k, dtype=np.int32))
+    first = xp.min(xp.where(tied, slots, xp.zeros_like(slots) + k))
+    is_incumbent = slots == incumbent
+    chosen = xp.where(xp.any(tied & is_incumbent), is_incumbent, slots == first)
     return xp.astype(chosen, values.dtype)

@@ -1,0 +1,83 @@
+"""Speed as a command: CPU time of the compiled simulation, policy by policy, after compilation.
+
+CPU seconds of the whole process, so a second core or a busy machine does not flatter or
+spoil the figure; repeated, the fastest repeat counts.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from envs.randomness import Purpose
+from experiments.compilations import counted
+from experiments.exporting import finish
+from experiments.measurement import Measurement
+from experiments.results import Claim, Results, Summary
+from experiments.settings import Job
+from experiments.simulate import Plan, simulate
+from experiments.terminal import Progress
+from experiments.vetting import Bench, open_bench, policy_set, under_bounds
+
+__all__ = ["Params", "run"]
+
+MAX_CPU_SECONDS = 10.0  # for five policies x 256 seeds x 200 evaluations, after compilation
+
+
+@dataclass(frozen=True)
+class Params:
+    """What is timed."""
+
+    policies: dict[str, object] = field(default_factory=dict)
+    repeats: int = field(default=3, metadata={"ge": 1, "le": 100})
+
+
+def run(job: Job) -> Summary:
+    """Time every policy over `seeds` x `horizon` evaluations, and claim the sum.
+
+    Raises:
+        ConfigError: a group is missing or of another kind.
+    """
+    params, results = job.pick("experiment", Params), Results()
+    bench = open_bench(job)
+    learners, total = policy_set(bench, params.policies), 0.0
+    with Progress() as progress, progress.stage("time", len(learners) * (1 + params.repeats), unit="runs") as advance:
+        for name, learner in learners.items():
+            compile_cpu, best, programs = _timed(bench, learner, job, params.repeats, advance=advance)
+            rounds = job.run.seeds * job.run.horizon
+            for measure, value in (
+                ("cpu_seconds", best),
+                ("cpu_microseconds_per_evaluation", best / rounds * 1e6),
+                ("compile_cpu_seconds", compile_cpu),
+                ("programs_compiled", float(programs)),
+            ):
+                results.add(Measurement(section="speed", measure=measure, policy=name, value=value))
+            total += best
+    claim = Claim(
+        f"{len(learners)} policies x {job.run.seeds} seeds x {job.run.horizon} evaluations, after compilation",
+        f"{total:.1f} CPU s",
+        f"< {MAX_CPU_SECONDS:g} CPU s",
+        f"fastest of {params.repeats} repeats each",
+        total < MAX_CPU_SECONDS,
+    )
+    return finish(job, results, [claim], verdict=None, files=[], timings=progress.timings)
+
+
+def _timed(
+    bench: Bench, learner: object, job: Job, repeats: int, *, advance: Callable[[int], None]
+) -> tuple[float, float, int]:
+    """CPU seconds of the first run less a later one, of the fastest later run, and programs compiled."""
+    policy = under_bounds(bench, bench.worlds.learn, learner)
+    seeds = tuple(range(job.run.seeds))
+    plan = Plan(job.run.master_seed, Purpose.TRAIN, seeds, job.run.horizon, job.run.precision)
+
+    def once() -> float:
+        begin = time.process_time()
+        for _ in simulate([bench.worlds.learn], [policy], plan):
+            pass
+        advance(1)
+        return time.process_time() - begin
+
+    with counted() as programs:
+        first = once()
+    best = min(once() for _ in range(repeats))
+    return max(first - best, 0.0), best, programs.programs

@@ -1,0 +1,83 @@
+"""Certification of the numbers a verdict rests on: estimators, intervals and the gate, against known truth.
+
+More logs than a vetting run spends: coverage over thousands of logs, the gate over a
+thousand replications on the control where nothing can improve, and on a world where
+something can.
+"""
+
+from dataclasses import dataclass, field
+
+from envs.randomness import Purpose
+from experiments import claims
+from experiments.exporting import finish
+from experiments.gating import Gate, decide_gate
+from experiments.measurement import Measurement
+from experiments.results import Results, Summary
+from experiments.settings import Job
+from experiments.terminal import Progress
+from experiments.vetting import Ledger, gate_of, judge_estimators, null_gate, open_bench, workers
+
+__all__ = ["Params", "run"]
+
+
+@dataclass(frozen=True)
+class Params:
+    """How many logs and replications."""
+
+    null_world: object = None
+    log_sizes: tuple[int, ...] = field(default=(200, 2000), metadata={"ge": 20, "le": 2000, "unit": "rows"})
+    ope_logs: int = field(default=4000, metadata={"ge": 2, "le": 10**6, "unit": "logs per size"})
+    gate_rows: int = field(default=2000, metadata={"ge": 40, "le": 2000, "unit": "rows of each log"})
+    null_replications: int = field(default=1000, metadata={"ge": 0, "le": 10**6})
+    gain_replications: int = field(default=400, metadata={"ge": 0, "le": 10**6})
+    ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
+
+
+def run(job: Job) -> Summary:
+    """Judge estimators on many logs and the gate on many pairs of logs.
+
+    Raises:
+        ConfigError: a group is missing or of another kind.
+        ValueError: the world refuses its numbers, or its truth is not exact.
+    """
+    params, ledger = job.pick("experiment", Params), Ledger(Results(), [])
+    bench = open_bench(job)
+    if not bench.worlds.judge.is_exact:
+        raise ValueError(
+            f"world = {job.choices['world']!r} has no exact truth, need a simulated world to validate against"
+        )
+    gate = gate_of(bench, job, ess_shares=params.ess_shares)
+    with Progress() as progress:
+        for judged in judge_estimators(gate, params, job, ledger=ledger, progress=progress):
+            ledger.claims.extend(claims.ips_unbiased(one) for one in judged if one.estimator == "ips")
+            ledger.claims.extend(
+                claims.dr_coverage(one, strict=True) for one in judged if one.estimator == "doubly_robust"
+            )
+        gained = _approved(gate, params.gain_replications, params.gate_rows, ledger=ledger, progress=progress)
+        ledger.claims.append(claims.approvals(gate.judge.scenario.name, gained, params.gain_replications, strict=True))
+        if params.null_world is not None:
+            null = null_gate(bench, params.null_world, job, ess_shares=params.ess_shares)
+            lost = _approved(null, params.null_replications, params.gate_rows, ledger=ledger, progress=progress)
+            name, total = null.judge.scenario.name, params.null_replications
+            ledger.claims.append(claims.refusals(name, total - lost, total))
+    return finish(job, ledger.results, ledger.claims, verdict=None, files=[], timings=progress.timings)
+
+
+def _approved(gate: Gate, total: int, n: int, *, ledger: Ledger, progress: Progress) -> int:
+    """Approvals in `total` replications of the whole gate, and how often a candidate reached the judge."""
+    if not total:
+        return 0
+    world = gate.judge.scenario.name
+    with progress.stage(f"gate on {world}", total, unit="passes") as advance:
+
+        def one(seed: int) -> tuple[bool, bool]:
+            passed = decide_gate(gate, n=n, purposes=(Purpose.NULL, Purpose.CERTIFY), seed=seed)
+            advance(1)
+            return passed.verdict.answer == "approved", passed.judged is not None
+
+        with workers() as pool:
+            said = list(pool.map(one, range(total)))
+    for measure, value in (("approved", sum(a for a, _ in said)), ("judged", sum(j for _, j in said))):
+        row = Measurement(section="gate", measure=measure, world=world, n=total, value=value / total)
+        ledger.results.add(row)
+    return sum(approved for approved, _ in said)

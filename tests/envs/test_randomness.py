@@ -1,0 +1,85 @@
+"""Counter-based randomness: a number depends on where it stands, and on nothing else."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from envs.randomness import DRAWS, Purpose, RoundNoise, _Stream, episode_noise, root_key
+from envs.world import N_NORMAL, N_UNIFORM
+
+
+def noise(seed: int, n_rounds: int, purpose: Purpose = Purpose.TRAIN, dtype: str = "float64") -> RoundNoise:
+    return jax.tree.map(np.asarray, episode_noise(0, purpose, seed, n_rounds=n_rounds, dtype=dtype))
+
+
+def same(a: RoundNoise, b: RoundNoise) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_round_t_does_not_depend_on_the_number_of_rounds() -> None:
+    short, long = noise(3, 5), noise(3, 50)
+    assert same(short, jax.tree.map(lambda leaf: leaf[:5], long))
+
+
+def test_a_seed_does_not_depend_on_the_seeds_beside_it() -> None:
+    batch = jax.vmap(lambda s: episode_noise(0, Purpose.TRAIN, s, n_rounds=4, dtype="float64"))(
+        np.arange(8, dtype=np.int32)
+    )
+    for seed in (0, 3, 7):
+        assert same(noise(seed, 4), jax.tree.map(lambda leaf, i=seed: np.asarray(leaf[i]), batch))
+
+
+def test_purposes_seeds_streams_and_rounds_share_no_key() -> None:
+    @jax.jit
+    @jax.vmap
+    def key(purpose: jax.Array, seed: jax.Array, stream: jax.Array, t: jax.Array) -> jax.Array:
+        stem = jax.random.fold_in(root_key(0, purpose, seed), stream)
+        return jax.random.key_data(jax.random.fold_in(stem, t))
+
+    grid = np.array(list(itertools.product(Purpose, range(20), _Stream, range(50))), np.int32)
+    keys = np.asarray(key(*grid.T))
+    # 20,000 keys of 64 bits: even at random two would agree with probability 1e-11
+    assert len(np.unique(keys, axis=0)) == len(grid)
+
+
+@pytest.mark.parametrize("other", [p for p in Purpose if p is not Purpose.TRAIN])
+def test_another_purpose_has_other_noise_in_every_leaf(other: Purpose) -> None:
+    a, b = noise(3, 50), noise(3, 50, other)
+    assert all(not np.any(x == y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_another_master_seed_has_other_noise() -> None:
+    other = episode_noise(1, Purpose.TRAIN, 3, n_rounds=5, dtype="float64")
+    assert not np.any(np.asarray(other.context) == noise(3, 5).context)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_shapes_and_ranges_are_those_that_were_promised(dtype: str) -> None:
+    drawn = noise(0, 2000, dtype=dtype)
+    assert drawn.outcome.uniform.shape == (2000, N_UNIFORM) and drawn.outcome.normal.shape == (2000, N_NORMAL)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(drawn)} == {dtype, "int32"}
+    for uniform in (drawn.task, drawn.context, drawn.outcome.uniform):
+        assert uniform.min() >= 0.0 and uniform.max() < 1.0
+    assert drawn.decision.min() >= 0 and drawn.decision.max() < DRAWS
+
+
+def test_moments_are_those_of_uniforms_and_normals() -> None:
+    drawn = noise(0, 20_000)
+    uniform = np.column_stack([drawn.task, drawn.context, drawn.decision / DRAWS, drawn.outcome.uniform])
+    normal = drawn.outcome.normal
+    z_mean = np.concatenate([(uniform.mean(0) - 0.5) * np.sqrt(12 * 20_000), normal.mean(0) * np.sqrt(20_000)])
+    # var of (u - 1/2)^2 is 1/180, of n^2 is 2
+    z_spread = [((uniform - 0.5) ** 2).mean(0) - 1 / 12, (normal**2).mean(0) - 1]
+    z_spread = np.concatenate([z_spread[0] * np.sqrt(180 * 20_000), z_spread[1] * np.sqrt(20_000 / 2)])
+    # 34 z values, each beyond 4 with probability 6.3e-5: false alarm 0.2 %
+    assert np.abs(np.concatenate([z_mean, z_spread])).max() < 4.0
+
+
+def test_the_numbers_of_one_round_are_uncorrelated() -> None:
+    drawn = noise(1, 20_000)
+    table = np.column_stack([drawn.task, drawn.context, drawn.decision, drawn.outcome.uniform, drawn.outcome.normal])
+    z = np.corrcoef(table.T)[np.triu_indices(table.shape[1], 1)] * np.sqrt(20_000)
+    # 136 pairs, each beyond 4.5 with probability 6.8e-6: false alarm 0.1 %
+    assert np.abs(z).max() < 4.5

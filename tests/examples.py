@@ -1,0 +1,130 @@
+"""Small worlds, learners and decision logs that several tests share; NumPy only, in code."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.drift import Params as DriftParams
+from envs.lattice import AxisRange, LatticeRanges
+from envs.population import Effects, TaskType
+from envs.reward import RewardWeights
+from envs.surfaces import llm_outcome
+from envs.tasks import fingerprint
+from envs.world import Noise, Outcome, Scenario
+from evaluators.decisions import DecisionLog, prompt_hash, request_parameters
+from policies import approval, constraints
+from policies.base import Feedback
+from policies.build import BoundedPolicy, bounded
+from policies.constrained import BoundedState
+from policies.decide import Decided, decide
+from policies.digest import policy_digest
+from policies.learners import epsilon_greedy, fixed, linucb, proximity, softmax, thompson, uniform
+from policies.masses import TOTAL
+
+KEY = b"a key that is nowhere stored 123"
+LIMITS = constraints.Params(temperature=constraints.Limits(highest="1.1"), max_tokens=constraints.Limits(lowest="212"))
+LEARNERS: dict[str, Any] = {
+    "fixed": fixed.Params(),
+    "fixed floored": fixed.Params(floor=0.2),
+    "uniform": uniform.Params(),
+    "proximity": proximity.Params(),
+    **{f"epsilon_greedy {f}": epsilon_greedy.Params(features=f) for f in ("shared", "disjoint")},
+    **{f"linucb {f}": linucb.Params(features=f) for f in ("shared", "disjoint")},
+    **{f"thompson {f}": thompson.Params(features=f, n_draws=16) for f in ("shared", "disjoint")},
+    **{f"softmax {f}": softmax.Params(features=f) for f in ("shared", "disjoint")},
+}
+
+
+class Run(NamedTuple):
+    """What a policy left behind: its functions and numbers, what it learned, what it logged."""
+
+    bounded: BoundedPolicy
+    state: BoundedState
+    log: DecisionLog
+
+
+@cache
+def small_world() -> Scenario:
+    """Two task types, 12 contexts each, 6 x 8 x 3 actions, a start away from the best."""
+    params = llm_outcome.Params(
+        name="small",
+        lattice=LatticeRanges(
+            AxisRange("0.6", "1.1", "0.1"), AxisRange("112", "812", "100"), AxisRange("0.8", "1", "0.1")
+        ),
+        baseline=llm_outcome.Baseline(temperature="0.9", max_tokens="412"),
+        task_types=[
+            TaskType(name="short", length_median_1=130.0),
+            TaskType(name="long", t_star=0.7, k_t=0.2, length_median_1=380.0),
+        ],
+        effects=Effects(difficulty=0.1, length=0.2, optimum=0.2),
+        reward=RewardWeights(cost=80.0, latency=0.005),
+        contexts_per_type=12,
+    )
+    return llm_outcome.build(params, drift_params=DriftParams())
+
+
+def under_limits(learner: Any) -> BoundedPolicy:
+    """A learner on the small world under `LIMITS`, quick to approve."""
+    rule = approval.Params(rule="improve" if hasattr(learner, "features") else "two_sample", min_evaluations=2)
+    return bounded(small_world(), constraints=LIMITS, approval=rule, learner=learner)
+
+
+def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0) -> Run:
+    """A learning run in plain NumPy; the log's digest is that of the learner before its first row."""
+    here, made = small_world(), under_limits(learner)
+    rng = np.random.Generator(np.random.Philox(seed))
+    state, world_state, rows = made.policy.init(made.params), here.world.init(here.params), []
+    for t in range(n_rounds):
+        task = np.int32(t % 2)
+        context = here.world.context(here.params, world_state, task, np.float64(rng.random()))
+        known = (np.int32(t // 2), np.float64(here.reward_span), np.int32(rng.integers(TOTAL)))
+        done = decide(made.policy, made.params, state, context, known)
+        noise = Noise(rng.random(12), rng.standard_normal(2))
+        outcome, reward = here.world.outcome(
+            here.params, world_state, context.index, done.choice.action_id, noise=noise
+        )
+        feedback = Feedback(reward, np.bool_(True))
+        state = made.policy.update(made.params, state, done.decision, done.choice, feedback)
+        world_state = here.world.advance(here.params, world_state)
+        rows.append((int(context.index), done, int(known[2]), outcome, float(reward)))
+    return Run(made, state, _log(made, rows))
+
+
+def _log(made: BoundedPolicy, rows: list[tuple[int, Decided, int, Outcome, float]]) -> DecisionLog:
+    people = small_world().population
+    index = np.array([row[0] for row in rows])
+    decided = [row[1] for row in rows]
+    windows = [one.decision.window for one in decided]
+    action = np.array([one.choice.action_id for one in decided], np.int32)
+    kinds = [people.names[people.task[i]] for i in index]
+    prints = [fingerprint(people.tasks[i], task_type=kind) for i, kind in zip(index, kinds, strict=True)]
+    start = policy_digest(made.params.inner, state=made.learner.init(made.params.inner), spec=made.spec)
+    parts = Outcome(*np.array([row[3] for row in rows], np.float64).T)
+    return DecisionLog(
+        request_id=np.array([f"r-{i:05d}" for i in range(len(rows))], object),
+        timestamp=np.datetime64("2026-01-05T00:00:00", "us") + np.arange(len(rows)) * np.timedelta64(1_500_000, "us"),
+        prompt_hash=np.array([prompt_hash(text, KEY) for text in prints], object),
+        fingerprint=np.array(prints, object),
+        context=people.features[index],
+        task_type=np.array(kinds, object),
+        evaluation=np.array([one.decision.t for one in decided], np.int32),
+        centre=np.array([w.action_ids[w.incumbent] for w in windows], np.int32),
+        action_ids=np.stack([w.action_ids for w in windows]),
+        mask=np.stack([w.feasible for w in windows]),
+        masses=np.stack([one.masses for one in decided]),
+        uniform=np.array([row[2] for row in rows], np.int32),
+        propensity=np.array([one.choice.mass / TOTAL for one in decided]),
+        action_id=action,
+        policy_digest=np.array([start] * len(rows), object),
+        **request_parameters(small_world().lattice, action),
+        model=np.array([""] * len(rows), object),
+        output_tokens=parts.output_tokens,
+        quality=parts.quality,
+        latency_ms=parts.latency_ms,
+        cost_usd=parts.cost_usd,
+        failure=parts.failure,
+        truncated=parts.truncated,
+        reward=np.array([row[4] for row in rows]),
+        cluster=people.cluster[index].astype(np.int64),
+    )
