@@ -8,7 +8,6 @@ the whole grid and in whole numbers, so that a fault in the policy's window can 
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from policies.constraints import Params
 
 __all__ = ["Audit", "audit"]
 
-SHOWN = 5  # violations told in words
 _TOTAL = 2**20  # masses of a row
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -33,7 +31,8 @@ class Audit(NamedTuple):
         n: decisions audited.
         share_feasible: share of them whose action the bounds allow, 0..1.
         n_violations: decisions with any violation: of the bounds, the mask or the draw.
-        violations: the first few, in words with their request ids, actions out of bounds first.
+        violations: one of each kind in words, with its request id and how many there are;
+            actions out of bounds first.
     """
 
     n: int
@@ -161,25 +160,23 @@ def audit(
     judge = _Judge(lattice.shape, _axes(lattice, constraints), recorded)
     findings = [*_judge_bounds(log, judge), *_judge_draw(log), _judge_parameters(log, lattice)]
     wrong = np.logical_or.reduce([finding.bad for finding in findings])
-    told = (_tell(log, int(row), finding, judge) for finding in findings for row in np.flatnonzero(finding.bad))
-    share = float(1.0 - findings[0].bad.mean())
-    return Audit(len(log), share, int(wrong.sum()), tuple(islice(told, SHOWN)))
+    told = tuple(_tell(log, finding, judge) for finding in findings if finding.bad.any())
+    return Audit(len(log), float(1.0 - findings[0].bad.mean()), int(wrong.sum()), told)
 
 
-def _tell(log: DecisionLog, row: int, finding: _Finding, judge: _Judge) -> str:
-    """One thing that is wrong with one row."""
+def _tell(log: DecisionLog, finding: _Finding, judge: _Judge) -> str:
+    """What is wrong with the first row, and with how many."""
+    row = int(np.argmax(finding.bad))
     action, centre = int(log.action_id[row]), int(log.centre[row])
     why = judge.why_not(log.task_type[row], centre, action) if "{why}" in finding.words else ""
-    return f"request {log.request_id[row]} (row {row}): {finding.words.format(action=action, why=why)}"
+    what = finding.words.format(action=action, why=why)
+    return f"request {log.request_id[row]} (row {row}): {what} ({int(finding.bad.sum())} of {len(log)} decisions)"
 
 
 def _judge_bounds(log: DecisionLog, judge: _Judge) -> list[_Finding]:
     """Which actions are not allowed (first), and where the mask is not what the bounds allow."""
-    infeasible, beyond, short = (
-        np.ones(len(log), np.bool_),
-        np.zeros(len(log), np.bool_),
-        np.zeros(len(log), np.bool_),
-    )
+    infeasible = np.ones(len(log), np.bool_)
+    beyond, short = np.zeros(len(log), np.bool_), np.zeros(len(log), np.bool_)
     kinds, code = np.unique(log.task_type, return_inverse=True)
     groups, group = np.unique(np.stack([code, log.centre.astype(np.int64)]), axis=1, return_inverse=True)
     for g, (kind, centre) in enumerate(groups.T):

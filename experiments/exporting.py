@@ -1,15 +1,27 @@
-"""The end of a run: its folder, its report, and the table in the terminal."""
+"""The end of a run: its logs and bundle, its results and report, and the table in the terminal."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from evaluators.gates import Verdict
+from evaluators.log import write_log
+from experiments.convergence import PolicyRun
 from experiments.figures import convergence_figure, save_figure
+from experiments.frozen import start_state
+from experiments.gating import Gate, GateRun
+from experiments.logs import Identity, log_of_rows, log_of_run
 from experiments.report import write_report
 from experiments.results import Claim, Results, Summary, installed_versions, load_results, write_summary
 from experiments.settings import Job
 from experiments.terminal import print_claims
+from experiments.vetting import Bench
+from policies.bundle import write_bundle
+from policies.digest import policy_digest
+from policies.frozen import freeze_policy
 
-__all__ = ["finish"]
+__all__ = ["finish", "write_evidence"]
+
+LOGGED_SEEDS = 4  # of every learning run
 
 VERSIONS = ("guardband", "numpy", "scipy", "jax", "gymnasium", "pandas", "hydra-core")
 
@@ -49,6 +61,62 @@ def finish(
     report = write_report(job.out)
     print_claims(summary, report=report)
     return summary
+
+
+def write_evidence(job: Job, bench: Bench, gate: Gate, *, decided: GateRun, runs: Sequence[PolicyRun]) -> list[str]:
+    """Write the logs, and the bundle of an approved candidate.
+
+    `log/` holds the selection and the judgement log and the first seeds of every learning run.
+
+    Returns:
+        The files written, relative to the run's folder.
+    """
+    folder, master = job.out / "log", job.run.master_seed
+    folder.mkdir(exist_ok=True)
+    made = []
+    for name, here, rows in (
+        ("selection", gate.learn, decided.selection_log),
+        ("judgement", gate.judge, decided.judgement_log),
+    ):
+        who = Identity(name, here.digest, master)
+        write_log(folder / f"{name}.parquet", log_of_rows(here.scenario, rows, here.behavior, who))
+        made.append(f"log/{name}.parquet")
+    for run in runs:
+        name = f"learning_{run.bounded.name}_{run.rule}"
+        seeds = range(min(LOGGED_SEEDS, len(run.centre)))
+        digest = policy_digest(run.bounded.params.inner, state=start_state(run.bounded), spec=run.bounded.spec)
+        log = log_of_run(bench.worlds.learn, run, seeds=seeds, who=Identity(name, digest, master))
+        write_log(folder / f"{name}.parquet", log)
+        made.append(f"log/{name}.parquet")
+    if decided.verdict.answer == "approved" and decided.judged is not None:
+        made += _bundle(job, gate, decided)
+    return made
+
+
+def _bundle(job: Job, gate: Gate, decided: GateRun) -> list[str]:
+    """The approved candidate as a directory that production reads with NumPy alone."""
+    judged, found = decided.judged, decided.verdict.improvement
+    assert judged is not None and found is not None
+    policy = freeze_policy(gate.judge.scenario, judged.bounded, state=judged.state)
+    evidence: dict[str, object] = {
+        "verdict": decided.verdict.answer,
+        "reasons": list(decided.verdict.reasons),
+        "candidate": judged.name,
+        "world": gate.judge.scenario.name,
+        "estimator": "doubly robust difference to the baseline, cross-fitted",
+        "interval": "one-sided, half model variance",
+        "difference": found.difference,
+        "standard_error": found.stderr,
+        "lower_bound": found.lower,
+        "confidence": found.confidence,
+        "n": found.n,
+        "ess": found.target.ess,
+        "judgement_log_sha256": hashlib.sha256((job.out / "log/judgement.parquet").read_bytes()).hexdigest(),
+        "config_sha256": hashlib.sha256((job.out / "config.yaml").read_bytes()).hexdigest(),
+        "master_seed": job.run.master_seed,
+    }
+    write_bundle(job.out / "bundle", policy, version=installed_versions(("guardband",))["guardband"], evidence=evidence)
+    return ["bundle/manifest.json", "bundle/policy.json"]
 
 
 def _tally(found: Sequence[Claim]) -> str:

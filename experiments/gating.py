@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from envs.randomness import Purpose
 from envs.world import Scenario
+from evaluators.audit import audit
 from evaluators.gates import Params as GateParams
 from evaluators.gates import Selection, Verdict, judge, none_selected, select
 from evaluators.reward_model import Params as ModelParams
@@ -29,20 +30,23 @@ from experiments.frozen import (
     sharpest,
     start_state,
 )
+from experiments.logs import Identity, log_of_rows, recommendations
 from experiments.ope import design_of, predict, rows_of, weights_of
 from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as ConstraintParams
+from policies.digest import policy_digest
 from policies.learners.softmax import Params as SoftmaxParams
 
 __all__ = ["Candidate", "Gate", "Side", "decide_gate", "open_gate", "softened"]
 
 
 class Side(NamedTuple):
-    """What one log needs: its world, its logger's table, the baseline's, the model's features, traffic weights."""
+    """What one log needs: its world, its logger's table and digest, the baseline's, model features, traffic weights."""
 
     scenario: Scenario
     behavior: Frozen
+    digest: str
     baseline: Frozen
     design: NDArray[np.float64]
     weight: NDArray[np.float64]
@@ -55,6 +59,7 @@ class Gate(NamedTuple):
     judge: Side  # where one is judged; the same world, or the other half of the recorded problems
     policy: BoundedPolicy  # under vetting
     soft: BoundedPolicy | None  # its softmax, where it has a belief
+    constraints: ConstraintParams
     params: GateParams
     model: ModelParams
     ess_shares: tuple[float, ...]  # wanted design ESS / n of the softened candidates
@@ -86,7 +91,8 @@ def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Si
     behavior = freeze("logger", logger, start_state(logger), scenario)
     centre = np.asarray(behavior.windows.incumbent)
     design = design_of(policy.spec, scenario, behavior)
-    return Side(scenario, behavior, point_mass("baseline", behavior, centre), design, weights_of(scenario))
+    digest = policy_digest(logger.params.inner, state=start_state(logger), spec=logger.spec)
+    return Side(scenario, behavior, digest, point_mass("baseline", behavior, centre), design, weights_of(scenario))
 
 
 def open_gate(
@@ -105,7 +111,7 @@ def open_gate(
         shared = {f.name: getattr(held, f.name) for f in fields(SoftmaxParams) if hasattr(held, f.name)}
         learner = SoftmaxParams(**shared)
         soft = bounded(sides[0].scenario, constraints=constraints, approval=ApprovalParams(), learner=learner)
-    return Gate(*sides, policy, soft, params, ModelParams(), tuple(ess_shares), master_seed)
+    return Gate(*sides, policy, soft, constraints, params, ModelParams(), tuple(ess_shares), master_seed)
 
 
 def softened(gate: Gate, state: Any, *, ess_share: float) -> Candidate:
@@ -154,10 +160,17 @@ def _baseline_rows(gate: Gate, here: Side, log: LogRows, seed: int) -> Rows:
     return rows_of(log, here.behavior, here.baseline, scenario=here.scenario, predicted=predicted)
 
 
-def feasible_share(frozen: Frozen, log: LogRows) -> float:
-    """Share of a candidate's recommendations on a log's tasks that the windows allow, by mass."""
-    masses, feasible = frozen.masses[log.index], frozen.windows.feasible[log.index]
-    return float((masses * feasible).sum() / masses.sum())
+def feasible_share(gate: Gate, log: LogRows, frozen: Frozen) -> float:
+    """Share of feasible recommendations an independent audit finds: the logger's and the candidate's, the worse."""
+    here = gate.judge
+    scenario = here.scenario
+    recorded = dict(zip(scenario.population.names, scenario.recorded, strict=True))
+    logs = (
+        log_of_rows(scenario, log, here.behavior, Identity("judgement", here.digest, gate.master_seed)),
+        recommendations(scenario, log, frozen, Identity("candidate", here.digest, gate.master_seed)),
+    )
+    found = [audit(each, scenario.lattice, constraints=gate.constraints, recorded=recorded) for each in logs]
+    return min(each.share_feasible if each.holds else 0.0 for each in found)
 
 
 def decide_gate(gate: Gate, *, n: int, purposes: tuple[Purpose, Purpose], seed: int) -> GateRun:
@@ -194,6 +207,6 @@ def decide_gate(gate: Gate, *, n: int, purposes: tuple[Purpose, Purpose], seed: 
         target=frozen.probs[logs[1].index],
         candidate=best.name,
         n_judged=len(selection.kept),
-        feasible_share=feasible_share(frozen, logs[1]),
+        feasible_share=feasible_share(gate, logs[1], frozen),
     )
     return GateRun(verdict, selection, found, best, *logs)

@@ -98,6 +98,11 @@ def _cast(tree: Any, precision: str) -> Any:
     return jax.tree.map(leaf, tree)
 
 
+def _once(tree: Any) -> Any:
+    """Computed here and read from memory by all that follow; else XLA repeats a scalar per element it meets."""
+    return jax.lax.optimization_barrier(tree)
+
+
 def _round(
     world: World, policy: Policy, numbers: tuple[Any, Any, Array], carry: Any, noise: RoundNoise
 ) -> tuple[Any, Trajectory]:
@@ -106,11 +111,12 @@ def _round(
     state, learned = carry
     n_tasks = world_params.first.shape[0]
     task = state.rounds % n_tasks
-    context = world.context(world_params, state, task, noise.context)
-    done = decide(policy, policy_params, learned, context, (state.rounds // n_tasks, span, noise.decision))
+    context = _once(world.context(world_params, state, task, noise.context))
+    done = _once(decide(policy, policy_params, learned, context, (state.rounds // n_tasks, span, noise.decision)))
     action = done.choice.action_id
     outcome, reward = world.outcome(world_params, state, context.index, action, noise=noise.outcome)
     mean = world.expected(world_params, state, context.index, action.reshape(1))[1][0]
+    outcome, reward, mean = _once((outcome, reward, mean))
     feedback = Feedback(reward, jnp.isfinite(reward))
     after = policy.update(policy_params, learned, done.decision, done.choice, feedback)
     centre = done.decision.window.action_ids[done.decision.window.incumbent]

@@ -14,7 +14,7 @@ from evaluators.gates import Improvement
 from experiments import claims
 from experiments.compilations import counted
 from experiments.convergence import PolicyRun, convergence_of, measure_runs
-from experiments.exporting import finish
+from experiments.exporting import finish, write_evidence
 from experiments.gating import Gate, GateRun, decide_gate
 from experiments.measurement import Measurement
 from experiments.propensities import check_runs, measure_propensities, planted_faults
@@ -75,7 +75,7 @@ def run(job: Job) -> Summary:
         ledger.claims.append(claims.programs(programs.programs))
         _speed(ledger, programs.programs, time.process_time() - begin)
         with progress.stage("write", 1, unit="folder") as advance:
-            files: list[str] = []
+            files = write_evidence(job, bench, gate, decided=decided, runs=runs)
             advance(1)
     return finish(job, ledger.results, ledger.claims, verdict=decided.verdict, files=files, timings=progress.timings)
 

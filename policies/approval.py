@@ -9,11 +9,13 @@ errors; a Hajek mean per slot, so it needs no belief.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from envs.arrays import Array, namespace
 from policies.base import Belief
 from policies.masses import TIE, pick
 
-__all__ = ["TALLY_COLUMNS", "Params", "Rule", "improve", "is_better", "leaves", "tallied", "two_sample"]
+__all__ = ["TALLY_COLUMNS", "Params", "Rule", "improve", "is_better", "leaves", "one_hot_slot", "tallied", "two_sample"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,15 @@ PLAYS, W, WR, W2, W2R, W2RR = range(6)
 TALLY_COLUMNS = 6
 
 
+def _slots(tally: Array) -> Array:
+    xp = namespace(tally)
+    return xp.asarray(np.arange(tally.shape[0], dtype=np.int32))
+
+
 def tallied(tally: Array, slot: Array, weight: Array, reward: Array) -> Array:
     """A tally (k, 6) with one more play of `slot`: its inverse propensity and reward, () each."""
     xp = namespace(tally)
-    slots = xp.cumulative_sum(xp.ones_like(tally[:, 0])) - 1.0
-    hit = xp.astype(slots == xp.astype(slot, tally.dtype), tally.dtype)
+    hit = xp.astype(_slots(tally) == slot, tally.dtype)
     one, w2 = xp.ones_like(weight), weight * weight
     terms = xp.stack([one, weight, weight * reward, w2, w2 * reward, w2 * reward * reward])
     return tally + hit[:, None] * terms[None, :]
@@ -81,14 +87,20 @@ def two_sample(tally: Array, feasible: Array, *, incumbent: Array, z: Array, min
     error = xp.sqrt(variance + variance[incumbent]) + 1e-12
     enough = (plays >= min_plays) & (plays[incumbent] >= min_plays)
     score = xp.where(enough & feasible, gap / error, -xp.ones_like(gap))
-    first = xp.astype((score == xp.max(score)) & (score > z), tally.dtype)
-    return xp.where(xp.cumulative_sum(first) == 1.0, first, xp.zeros_like(first))
+    slots = _slots(tally)
+    first = xp.min(xp.where((score == xp.max(score)) & (score > z), slots, tally.shape[0]))
+    return xp.astype(slots == first, tally.dtype)
 
 
 def improve(mean: Array, feasible: Array, *, incumbent: Array, span: Array) -> Array:
     """() slot of the candidate: the best posterior mean, ties as everywhere."""
-    xp = namespace(mean)
-    return xp.argmax(pick(mean, feasible, incumbent=incumbent, span=span))
+    return one_hot_slot(pick(mean, feasible, incumbent=incumbent, span=span))
+
+
+def one_hot_slot(hot: Array) -> Array:
+    """() int32 slot of a one-hot (k,); 0 for all zeros."""
+    xp = namespace(hot)
+    return xp.sum(xp.where(hot > 0.0, _slots(hot), 0), dtype=xp.int32)
 
 
 def is_better(pair: Belief, *, gamma: Array, margin: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.arrays import Array, choose, namespace, set_row
-from policies.approval import TALLY_COLUMNS, Rule, improve, is_better, tallied, two_sample
+from policies.approval import TALLY_COLUMNS, Rule, improve, is_better, one_hot_slot, tallied, two_sample
 from policies.approval import Params as ApprovalParams
 from policies.base import Belief, Choice, Decision, Feedback, Policy, Spec, Window
 from policies.constraints import Bounds
@@ -52,55 +52,70 @@ class BoundedState(NamedTuple):
     tally: Array
 
 
-def _remember(spec: Spec, state: BoundedState, decision: Decision) -> tuple[Array, Array]:
-    """The reservoir with one more context: a ring, filled whole by the first one."""
-    xp = namespace(state.contexts)
-    held, count = state.contexts[decision.task], state.seen[decision.task]
-    ring = set_row(held, count % spec.reservoir, decision.features)
-    filled = xp.where(count == 0, decision.features[None, :] + xp.zeros_like(held), ring)
-    contexts = set_row(state.contexts, decision.task, filled)
-    return contexts, set_row(state.seen, decision.task, count + np.int32(1))
+class _Own(NamedTuple):
+    """`BoundedState` of one task type, the learner left out."""
+
+    approved: Array
+    approvals: Array
+    since: Array
+    contexts: Array
+    seen: Array
+    tally: Array
 
 
-def _by_belief(inner: Policy, params: BoundedParams, state: BoundedState, decision: Decision) -> tuple[Array, Array]:
+def _with_row(spec: Spec, own: _Own, row: tuple[Decision, Choice, Feedback]) -> _Own:
+    """One more valid evaluation: the reservoir is a ring, filled whole by the first context."""
+    decision, choice, feedback = row
+    xp = namespace(own.contexts)
+    ring = set_row(own.contexts, own.seen % spec.reservoir, decision.features)
+    filled = decision.features[None, :] + xp.zeros_like(own.contexts)
+    weight = TOTAL / xp.astype(choice.mass, own.tally.dtype)
+    reward = xp.where(feedback.valid, feedback.reward, 0.0)
+    return own._replace(
+        since=own.since + np.int32(1),
+        contexts=xp.where(own.seen == 0, filled, ring),
+        seen=own.seen + np.int32(1),
+        tally=tallied(own.tally, choice.slot, weight, reward),
+    )
+
+
+def _by_belief(
+    inner: Policy, params: BoundedParams, learned: Any, own: _Own, decision: Decision
+) -> tuple[Array, Array]:
     """Candidate slot under `improve`, and whether it may be approved."""
     assert inner.belief is not None
-    window, contexts = decision.window, state.contexts[decision.task]
+    window, contexts, rule = decision.window, own.contexts, params.approval
     xp = namespace(contexts)
-    mean = inner.belief(params.inner, state.inner, contexts, decision.task, window.action_ids).mean
+    mean = inner.belief(params.inner, learned, contexts, decision.task, window.action_ids).mean
     slot = improve(mean, window.feasible, incumbent=window.incumbent, span=decision.span)
-    ids = xp.stack([window.action_ids[slot], window.action_ids[window.incumbent]])
-    pair = inner.belief(params.inner, state.inner, contexts, decision.task, ids)
-    rule = params.approval
+    ids = xp.stack([window.action_ids[slot], own.approved])
+    pair = inner.belief(params.inner, learned, contexts, decision.task, ids)
     return slot, is_better(pair, gamma=rule.gamma, margin=rule.gain * decision.span)
 
 
-def _by_rewards(params: BoundedParams, state: BoundedState, decision: Decision) -> tuple[Array, Array]:
+def _by_rewards(params: BoundedParams, own: _Own, decision: Decision) -> tuple[Array, Array]:
     """Candidate slot under `two_sample`, and whether it may be approved."""
-    tally = state.tally[decision.task]
-    xp = namespace(tally)
+    xp = namespace(own.tally)
     window, rule = decision.window, params.approval
-    hot = two_sample(tally, window.feasible, incumbent=window.incumbent, z=rule.z, min_plays=rule.min_plays)
-    return xp.argmax(hot), xp.sum(hot) > 0.0
+    hot = two_sample(own.tally, window.feasible, incumbent=window.incumbent, z=rule.z, min_plays=rule.min_plays)
+    return one_hot_slot(hot), xp.sum(hot) > 0.0
 
 
-def _approve(inner: Policy, params: BoundedParams, state: BoundedState, decision: Decision) -> BoundedState:
-    xp = namespace(state.contexts)
-    task, window = decision.task, decision.window
-    slot, holds = _by_rewards(params, state, decision)
+def _approve(inner: Policy, params: BoundedParams, learned: Any, own: _Own, decision: Decision) -> _Own:
+    xp = namespace(own.contexts)
+    window, rule = decision.window, params.approval
+    slot, holds = _by_rewards(params, own, decision)
     if inner.belief is not None:
-        by_belief = params.approval.by_belief > 0.5
-        candidate, better = _by_belief(inner, params, state, decision)
-        slot, holds = xp.where(by_belief, candidate, slot), xp.where(by_belief, better, holds)
-    moves = holds & (slot != window.incumbent) & (state.since[task] >= params.approval.min_evaluations)
-    zero = np.int32(0)
-    moved = state._replace(
-        approved=set_row(state.approved, task, window.action_ids[slot]),
-        approvals=set_row(state.approvals, task, state.approvals[task] + np.int32(1)),
-        since=set_row(state.since, task, zero),
-        tally=set_row(state.tally, task, xp.zeros_like(state.tally[0])),
+        candidate, better = _by_belief(inner, params, learned, own, decision)
+        slot = xp.where(rule.by_belief > 0.5, candidate, slot)
+        holds = xp.where(rule.by_belief > 0.5, better, holds)
+    moves = holds & (slot != window.incumbent) & (own.since >= rule.min_evaluations)
+    return own._replace(
+        approved=xp.where(moves, window.action_ids[slot], own.approved),
+        approvals=own.approvals + xp.astype(moves, xp.int32),
+        since=xp.where(moves, 0, own.since),
+        tally=xp.where(moves, 0.0, own.tally),
     )
-    return choose(moves, moved, state)
 
 
 @cache
@@ -127,16 +142,12 @@ def constrained(spec: Spec, inner: Policy) -> Policy:
     def update(
         params: BoundedParams, state: BoundedState, decision: Decision, choice: Choice, feedback: Feedback
     ) -> BoundedState:
-        xp = namespace(state.contexts)
         learned = inner.update(params.inner, state.inner, decision, choice, feedback)
-        contexts, seen = _remember(spec, state, decision)
-        weight = TOTAL / xp.astype(choice.mass, state.contexts.dtype)
-        reward = xp.where(feedback.valid, feedback.reward, 0.0)
-        grown = tallied(state.tally[decision.task], choice.slot, weight, reward)
-        tally = set_row(state.tally, decision.task, grown)
-        since = set_row(state.since, decision.task, state.since[decision.task] + np.int32(1))
-        new = state._replace(inner=learned, contexts=contexts, seen=seen, tally=tally, since=since)
-        return choose(feedback.valid, _approve(inner, params, new, decision), state)
+        own = _Own(*(leaf[decision.task] for leaf in state[1:]))
+        grown = _with_row(spec, own, (decision, choice, feedback))
+        after = choose(feedback.valid, _approve(inner, params, learned, grown, decision), own)
+        kept = (set_row(leaf, decision.task, row) for leaf, row in zip(state[1:], after, strict=True))
+        return BoundedState(learned, *kept)
 
     return Policy(init, window, None if inner.belief is None else belief, probs, update)
 

@@ -5,7 +5,9 @@ parameters lie in the ranges its `Params` declare, and arrays have the shapes an
 that its own `init` gives.
 """
 
+import operator
 import pkgutil
+from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
 from itertools import product
@@ -26,7 +28,12 @@ __all__ = ["Learned", "read_learned"]
 MAX_FEATURES = 2048  # entries of phi: a root of its covariance is then 32 MB
 MAX_COUNT = 4096  # draws, reservoir, task types, context entries
 MAX_AXES = 16
-_SIGNS = {"gt": "__gt__", "ge": "__ge__", "lt": "__lt__", "le": "__le__"}
+_SIGNS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
+    "gt": (">", operator.gt),
+    "ge": (">=", operator.ge),
+    "lt": ("<", operator.lt),
+    "le": ("<=", operator.le),
+}
 
 
 class Learned(NamedTuple):
@@ -73,9 +80,9 @@ def _read_params(node: Node, form: Any) -> Any:
             raise member.refuse(f"a value of type {getattr(kind, '__name__', kind)}")
         if "choices" in rules and member.value not in rules["choices"]:
             raise member.refuse(f"one of {', '.join(map(str, rules['choices']))}")
-        for rule, method in _SIGNS.items():
-            if rule in rules and not getattr(float(member.number()), method)(float(rules[rule])):
-                raise member.refuse(f"{rule} {rules[rule]}")
+        for rule, (sign, holds) in _SIGNS.items():
+            if rule in rules and not holds(member.number(), float(rules[rule])):
+                raise member.refuse(f"a number {sign} {rules[rule]}")
         values[name] = member.value
     return form(**values)
 

@@ -153,10 +153,13 @@ def test_unrecorded_actions_are_infeasible_for_their_task_type_alone() -> None:
         judged(LOG, recorded={"short": seen["short"]})
 
 
-def test_only_the_first_violations_are_told() -> None:
-    found = judged(replace(LOG, propensity=LOG.propensity / 2))
+def test_each_kind_of_violation_is_told_once_with_its_count() -> None:
+    found = judged(replace(LOG, propensity=LOG.propensity / 2, top_p=LOG.top_p + 0.01))
     assert found.n_violations == 30
-    assert len(found.violations) == 5
+    assert [line.partition(": ")[2] for line in found.violations] == [
+        "its propensity is not mass / 2^20 (30 of 30 decisions)",
+        "the parameters sent are not those of its action (30 of 30 decisions)",
+    ]
 
 
 def test_a_log_without_rows_is_refused() -> None:

@@ -135,11 +135,11 @@ def test_columns_of_another_kind_are_refused(name: str, values: np.ndarray, need
 
 
 def test_values_that_would_be_cut_are_refused() -> None:
-    wide = LOG.action_id.astype(np.int64)
+    wide: np.ndarray = LOG.action_id.astype(np.int64)
     wide[ROW] += 2**32  # the same 32 low bits
     with pytest.raises(ValueError, match="action_id, row 3 .* can hold exactly"):
         check_log(replace(LOG, action_id=wide))
-    fine = LOG.timestamp.astype("datetime64[ns]") + np.timedelta64(1, "ns")
+    fine: np.ndarray = LOG.timestamp.astype("datetime64[ns]") + np.timedelta64(1, "ns")
     with pytest.raises(ValueError, match="timestamp, row 0"):
         check_log(replace(LOG, timestamp=fine))
 
