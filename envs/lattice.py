@@ -153,7 +153,7 @@ class Lattice:
             raise ValueError(
                 f"action id {ids[bad[0]]} at position {bad[0]} lies outside the grid, need 0 <= id < {self.size}"
             )
-        return coordinates(self.shape, ids.astype(np.int32))
+        return np.asarray(coordinates(self.shape, ids.astype(np.int32)), np.int32)
 
     def encode(self, coords: Array) -> Ints:
         """Ids (m,) of coordinates (m, axes) that lie on the grid."""

@@ -172,4 +172,4 @@ def encode(task: TaskFeatures, spec: FeatureSpec) -> NDArray[np.float64]:
         if task.model_name not in spec.models:
             raise ValueError(f"model_name = {task.model_name!r}, need one of {list(spec.models)}")
         entries += [float(task.model_name == model) for model in spec.models]
-    return np.clip(np.array(entries), -CLIP, CLIP)
+    return np.asarray(np.clip(np.array(entries), -CLIP, CLIP))

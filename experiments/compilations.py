@@ -21,11 +21,11 @@ class Count:
 _open: list[Count] = []
 
 
-def _listen(event: str, duration: float, **_: str | int) -> None:
+def _listen(event: str, duration_secs: float, **_: str | int) -> None:
     if event == _EVENT:
         for count in _open:
             count.programs += 1
-            count.seconds += duration
+            count.seconds += duration_secs
 
 
 jax.monitoring.register_event_duration_secs_listener(_listen)

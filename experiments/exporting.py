@@ -47,7 +47,9 @@ def finish(
     """
     results.write(job.out)
     made = [*files, "config.yaml", "results.parquet", "report.html", "summary.json", *_figures(job)]
-    answer, reasons = (verdict.answer, verdict.reasons) if verdict else ("measured", (_tally(found),))
+    answer, reasons = ("measured", (_tally(found),)) if verdict is None else (verdict.answer, verdict.reasons)
+    if verdict is not None and verdict.candidate:
+        reasons = tuple(f"{verdict.candidate}: {reason}" for reason in reasons)
     summary = Summary(
         experiment=job.choices.get("experiment", ""),
         verdict=answer,
@@ -115,7 +117,8 @@ def _bundle(job: Job, gate: Gate, decided: GateRun) -> list[str]:
         "config_sha256": hashlib.sha256((job.out / "config.yaml").read_bytes()).hexdigest(),
         "master_seed": job.run.master_seed,
     }
-    write_bundle(job.out / "bundle", policy, version=installed_versions(("guardband",))["guardband"], evidence=evidence)
+    version = installed_versions(("guardband",))["guardband"] or "checkout, not installed"
+    write_bundle(job.out / "bundle", policy, version=version, evidence=evidence)
     return ["bundle/manifest.json", "bundle/policy.json"]
 
 

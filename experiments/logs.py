@@ -6,7 +6,7 @@ a run's files are the same again. A production log needs a secret key.
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -55,7 +55,7 @@ def _who(people: Population, master_seed: int) -> _Who:
 class _Drawn(NamedTuple):
     """The decision half of a log: (n, ...) arrays."""
 
-    index: NDArray[np.int32]
+    member: NDArray[np.int32]  # row of the population
     evaluation: NDArray[np.int32]
     centre: NDArray[np.int32]
     action_ids: NDArray[np.int32]
@@ -65,17 +65,17 @@ class _Drawn(NamedTuple):
     slot: NDArray[np.int32]
 
 
-def _log(scenario: Scenario, drawn: _Drawn, outcome: dict[str, NDArray[np.float64]], who: Identity) -> DecisionLog:
-    people, n = scenario.population, len(drawn.index)
+def _log(scenario: Scenario, drawn: _Drawn, outcome: dict[str, NDArray[Any]], who: Identity) -> DecisionLog:
+    people, n = scenario.population, len(drawn.member)
     known, rows = _who(people, who.master_seed), np.arange(n)
     action = drawn.action_ids[rows, drawn.slot].astype(np.int32)
     return DecisionLog(
         request_id=np.array([f"{who.prefix}-{i:06d}" for i in range(n)], object),
         timestamp=EPOCH + rows.astype("timedelta64[s]"),
-        prompt_hash=known.prompt[drawn.index],
-        fingerprint=known.fingerprint[drawn.index],
-        context=people.features[drawn.index],
-        task_type=known.task_type[drawn.index],
+        prompt_hash=known.prompt[drawn.member],
+        fingerprint=known.fingerprint[drawn.member],
+        context=people.features[drawn.member],
+        task_type=known.task_type[drawn.member],
         evaluation=drawn.evaluation,
         centre=drawn.centre,
         action_ids=drawn.action_ids,
@@ -85,10 +85,9 @@ def _log(scenario: Scenario, drawn: _Drawn, outcome: dict[str, NDArray[np.float6
         propensity=drawn.masses[rows, drawn.slot] / TOTAL,
         action_id=action,
         policy_digest=np.full(n, who.digest, object),
-        model=known.model[drawn.index],
-        cluster=people.cluster[drawn.index].astype(np.int64),
-        **request_parameters(scenario.lattice, action),
-        **outcome,
+        model=known.model[drawn.member],
+        cluster=people.cluster[drawn.member].astype(np.int64),
+        **(request_parameters(scenario.lattice, action) | outcome),
     )
 
 
@@ -108,7 +107,7 @@ def _decisions(rows: LogRows, frozen: Frozen, slot: NDArray[np.int32]) -> _Drawn
     windows, index = frozen.windows, rows.index
     ids = windows.action_ids[index]
     return _Drawn(
-        index=index,
+        member=index,
         evaluation=_earlier(rows.task),
         centre=ids[np.arange(len(index)), windows.incumbent[index]],
         action_ids=ids,

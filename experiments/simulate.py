@@ -98,9 +98,9 @@ def _cast(tree: Any, precision: str) -> Any:
     return jax.tree.map(leaf, tree)
 
 
-def _once(tree: Any) -> Any:
-    """Computed here and read from memory by all that follow; else XLA repeats a scalar per element it meets."""
-    return jax.lax.optimization_barrier(tree)
+def _once(value: Array) -> Array:
+    """The same value behind a sum, which XLA stores; it repeats cheaper scalars for every element they meet."""
+    return jnp.sum(jnp.where(jnp.arange(2) == 0, value, jnp.zeros_like(value)), dtype=value.dtype)
 
 
 def _round(
@@ -111,12 +111,13 @@ def _round(
     state, learned = carry
     n_tasks = world_params.first.shape[0]
     task = state.rounds % n_tasks
-    context = _once(world.context(world_params, state, task, noise.context))
-    done = _once(decide(policy, policy_params, learned, context, (state.rounds // n_tasks, span, noise.decision)))
+    drawn = world.context(world_params, state, task, noise.context)
+    context = drawn._replace(index=_once(drawn.index))
+    done = decide(policy, policy_params, learned, context, (state.rounds // n_tasks, span, noise.decision))
     action = done.choice.action_id
     outcome, reward = world.outcome(world_params, state, context.index, action, noise=noise.outcome)
     mean = world.expected(world_params, state, context.index, action.reshape(1))[1][0]
-    outcome, reward, mean = _once((outcome, reward, mean))
+    reward = _once(reward)
     feedback = Feedback(reward, jnp.isfinite(reward))
     after = policy.update(policy_params, learned, done.decision, done.choice, feedback)
     centre = done.decision.window.action_ids[done.decision.window.incumbent]

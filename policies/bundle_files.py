@@ -49,13 +49,16 @@ def _read(file: Path, max_bytes: int) -> bytes:
         handle = os.open(file, os.O_RDONLY | _NO_LINKS)
     except OSError as error:
         raise BundleError(f"{file.name}: can't be read ({error.strerror}), need a plain file") from None
-    with os.fdopen(handle, "rb") as stream:
+    try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
             raise BundleError(f"{file.name}: is not a plain file")
         if facts.st_size > max_bytes:
             raise BundleError(f"{file.name}: has {facts.st_size} bytes, need at most {max_bytes}")
-        return stream.read()
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read()
+    finally:
+        os.close(handle)
 
 
 def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Path], object]) -> None:

@@ -1,6 +1,7 @@
 """Worlds and tables that several tests of this folder read."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def replayed(columns: Columns) -> Callable[..., Scenario]:
     """The scenario of a table, with settings changed at will."""
 
     def build(path: Path, *, drift: DriftParams | None = None, **changes: Any) -> Scenario:
-        params = replay.Params(**({"path": str(path), "columns": columns} | changes))
+        params = replace(replay.Params(str(path), columns), **changes)
         return replay.build(params, drift_params=drift or DriftParams())
 
     return build

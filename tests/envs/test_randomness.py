@@ -11,7 +11,8 @@ from envs.world import N_NORMAL, N_UNIFORM
 
 
 def noise(seed: int, n_rounds: int, purpose: Purpose = Purpose.TRAIN, dtype: str = "float64") -> RoundNoise:
-    return jax.tree.map(np.asarray, episode_noise(0, purpose, seed, n_rounds=n_rounds, dtype=dtype))
+    drawn = episode_noise(0, purpose, seed, n_rounds=n_rounds, dtype=dtype)
+    return RoundNoise(*jax.tree.map(np.asarray, drawn))
 
 
 def same(a: RoundNoise, b: RoundNoise) -> bool:
@@ -71,8 +72,8 @@ def test_moments_are_those_of_uniforms_and_normals() -> None:
     normal = drawn.outcome.normal
     z_mean = np.concatenate([(uniform.mean(0) - 0.5) * np.sqrt(12 * 20_000), normal.mean(0) * np.sqrt(20_000)])
     # var of (u - 1/2)^2 is 1/180, of n^2 is 2
-    z_spread = [((uniform - 0.5) ** 2).mean(0) - 1 / 12, (normal**2).mean(0) - 1]
-    z_spread = np.concatenate([z_spread[0] * np.sqrt(180 * 20_000), z_spread[1] * np.sqrt(20_000 / 2)])
+    of_uniform = (((uniform - 0.5) ** 2).mean(0) - 1 / 12) * np.sqrt(180 * 20_000)
+    z_spread = np.concatenate([of_uniform, ((normal**2).mean(0) - 1) * np.sqrt(20_000 / 2)])
     # 34 z values, each beyond 4 with probability 6.3e-5: false alarm 0.2 %
     assert np.abs(np.concatenate([z_mean, z_spread])).max() < 4.0
 

@@ -17,7 +17,6 @@ from tests.examples import LEARNERS, LIMITS, Run, run_policy, small_world
 
 WORLD = small_world()
 TASKS = WORLD.population.tasks
-LEVEL = 1e-6  # false alarm rate of each statistical test here
 
 
 def frozen(run: Run, **options: Any) -> FrozenPolicy:
