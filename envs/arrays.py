@@ -112,7 +112,7 @@ def set_row(x: Array, index: Array, row: Array) -> Array:
     if x.shape[0] > _FEW_ROWS:
         return x.at[index].set(row)
     xp = namespace(x)  # a select over few rows compiles and runs faster than a scatter
-    here = xp.reshape(xp.arange(x.shape[0]) == index, (-1,) + (1,) * (x.ndim - 1))
+    here = xp.reshape(xp.arange(x.shape[0], dtype=xp.int32) == index, (-1,) + (1,) * (x.ndim - 1))
     return xp.where(here, row, x)
 
 

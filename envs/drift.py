@@ -7,6 +7,8 @@ after 200 rounds.
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from envs.arrays import Array, namespace
 
 __all__ = ["Drift", "Params", "drift", "has_begun"]
@@ -37,7 +39,8 @@ class Drift(NamedTuple):
 
 def drift(config: Params) -> Drift:
     """The leaves of a config."""
-    return Drift(config.onset, config.quality_factor, config.cliff_shift, config.length_shift, config.latency_factor)
+    sizes = (config.quality_factor, config.cliff_shift, config.length_shift, config.latency_factor)
+    return Drift(np.int32(config.onset), *sizes)
 
 
 def has_begun(step: Drift, evaluation: Array) -> Array:

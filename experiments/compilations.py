@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import jax.monitoring
 
@@ -19,16 +20,18 @@ class Count:
 
 
 _open: list[Count] = []
+_lock = Lock()  # two threads may finish a compilation at once
 
 
-def _listen(event: str, duration_secs: float, **_: str | int) -> None:
+def _listen(event: str, seconds: float) -> None:
     if event == _EVENT:
-        for count in _open:
-            count.programs += 1
-            count.seconds += duration_secs
+        with _lock:
+            for count in _open:
+                count.programs += 1
+                count.seconds += seconds
 
 
-jax.monitoring.register_event_duration_secs_listener(_listen)
+jax.monitoring.register_event_duration_secs_listener(lambda event, duration_secs, **_: _listen(event, duration_secs))
 
 
 @contextmanager

@@ -5,7 +5,9 @@ rewards a run happened to see.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,17 +17,19 @@ from envs.randomness import Purpose
 from envs.world import Scenario
 from evaluators.regret import Convergence, converged_by
 from experiments.measurement import Measurement
-from experiments.simulate import Plan, Trajectory, simulate
+from experiments.simulate import TRAIN_EXTRA, Plan, Trajectory, simulate
 from policies.build import BoundedPolicy
 from policies.constraints import Bounds, legal
 
 __all__ = ["KEPT_SEEDS", "PolicyRun", "Truth", "convergence_of", "deployed", "measure_runs", "run_policies", "truth_of"]
 
 KEPT_SEEDS = 32  # seeds whose whole trajectories are kept, for logs and the propensity check
+FLAT = 1e-12  # reward units: best and worst closer than this are equal
 Floats = NDArray[np.float64]
 
 
-class PolicyRun(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PolicyRun:
     """What is kept of one policy under one approval rule.
 
     Attributes:
@@ -114,29 +118,31 @@ def run_policies(
             progress(so_far - done)
         done = so_far
 
-    parts: list[list[tuple[Trajectory, NDArray[np.int32]]]] = [[] for _ in group]
+    slabs: list[list[_Slab]] = [[] for _ in group]
     for items, _, rows in simulate([scenario], [bounded for bounded, _ in group], plan, progress=report):
         for number in np.unique(items[:, 1]):
-            mine = np.flatnonzero(items[:, 1] == number)
-            chosen = jax.tree.map(lambda leaf, mine=mine: leaf[mine], rows)
-            parts[number].append((chosen, items[mine, 2]))
-    for (bounded, rule), rows in zip(group, parts, strict=True):
-        yield _gather(bounded, rule, [part for part, _ in rows])
+            room = KEPT_SEEDS - sum(len(slab.centre) for slab in slabs[number])
+            slabs[number].append(_slab(rows, np.flatnonzero(items[:, 1] == number), room=room))
+    for (bounded, rule), found in zip(group, slabs, strict=True):
+        yield PolicyRun(bounded, rule, *jax.tree.map(lambda *leaves: np.concatenate(leaves), *found))
 
 
-def _gather(bounded: BoundedPolicy, rule: str, slabs: list[Trajectory]) -> PolicyRun:
-    whole = {name: np.concatenate([getattr(s, name) for s in slabs]) for name in ("centre", "index", "expected")}
-    kept: list[Trajectory] = []
-    room = KEPT_SEEDS
-    for slab in slabs:
-        take = min(room, len(slab.centre))
-        kept.append(jax.tree.map(lambda leaf, take=take: leaf[:take], slab))
-        room -= take
-    merged = jax.tree.map(lambda *leaves: np.concatenate(leaves), *kept)
-    return PolicyRun(bounded, rule, whole["centre"], whole["index"], whole["expected"], merged)
+class _Slab(NamedTuple):
+    """What is kept of one policy in one slab; fields as `PolicyRun`."""
+
+    centre: NDArray[np.int32]
+    task: NDArray[np.int32]  # of the population
+    expected: Floats
+    kept: Trajectory
 
 
-def by_task(values: NDArray[np.generic], n_tasks: int) -> NDArray[np.generic]:
+def _slab(rows: Trajectory, mine: NDArray[np.intp], *, room: int) -> _Slab:
+    first = mine[: max(room, 0)]
+    kept = jax.tree.map(lambda leaf: leaf[first], rows)
+    return _Slab(rows.centre[mine], rows.index[mine], rows.expected[mine], kept)
+
+
+def by_task(values: NDArray[Any], n_tasks: int) -> NDArray[Any]:
     """(s, rounds) rows in round-robin order as (s, tasks, T)."""
     s, rounds = values.shape
     return values.reshape(s, rounds // n_tasks, n_tasks).swapaxes(1, 2)
@@ -169,40 +175,44 @@ def convergence_of(run: PolicyRun, truth: Truth, *, task: int, span: float, by: 
 def measure_runs(
     scenario: Scenario, runs: Sequence[PolicyRun], truth: Truth, *, by: tuple[int, ...]
 ) -> Iterator[Measurement]:
-    """Regret curves, deployed values, oracle and convergence shares, as tidy measurements."""
-    names, horizon = scenario.population.names, max(by)
+    """Regret curves, deployed values, oracle and convergence shares, as tidy measurements.
+
+    Curves end at the horizon, `TRAIN_EXTRA` evaluations before the run does. A task type in which
+    no action matters has nothing to converge to, and no shares.
+    """
+    names, horizon = scenario.population.names, truth.best.shape[1] - TRAIN_EXTRA
     for task, name in enumerate(names):
         start = truth.value[0][task, runs[0].bounded.params.start[task]]
-        common = {"section": "simulation", "world": scenario.name, "task": name}
-        yield Measurement(**common, measure="oracle", value=truth.best[task, 0])
-        yield Measurement(**common, measure="start", value=start)
+        row = partial(Measurement, section="simulation", world=scenario.name, task=name)
+        yield row(measure="oracle", value=truth.best[task, 0])
+        yield row(measure="start", value=start)
     for run in runs:
-        key = {"world": scenario.name, "policy": run.bounded.name, "rule": run.rule}
-        yield from _curve(key, "regret", "", regret(run, truth)[:, :horizon])
+        row = partial(Measurement, world=scenario.name, policy=run.bounded.name, rule=run.rule)
+        yield from _curve(partial(row, measure="regret"), regret(run, truth)[:, :horizon])
         held = deployed(run, truth)
         for task, name in enumerate(names):
-            yield from _curve(key, "deployed", name, held[:, task, :horizon])
-            shares = convergence_of(run, truth, task=task, span=scenario.reward_span, by=by)
-            yield from _shares(key, name, shares)
+            yield from _curve(partial(row, measure="deployed", task=name), held[:, task, :horizon])
+            if np.any(truth.best[task] - truth.worst[task] > FLAT):
+                shares = convergence_of(run, truth, task=task, span=scenario.reward_span, by=by)
+                yield from _shares(partial(row, task=name), shares)
 
 
-def _curve(key: dict[str, str], measure: str, task: str, values: Floats) -> Iterator[Measurement]:
+def _curve(row: Callable[..., Measurement], values: Floats) -> Iterator[Measurement]:
+    """Mean over seeds with its 95 % interval; one seed has none."""
     mean = values.mean(axis=0)
-    stderr = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.zeros_like(mean)
-    for t, (m, e) in enumerate(zip(mean, stderr, strict=True), start=1):
-        yield Measurement(
-            **key, section="simulation", measure=measure, task=task, t=t,
-            value=m, stderr=e, lo=m - 1.96 * e, hi=m + 1.96 * e,
-        )  # fmt: skip
+    stderr = values.std(axis=0, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else None
+    for t, m in enumerate(mean):
+        e = None if stderr is None else stderr[t]
+        lo, hi = (None, None) if e is None else (m - 1.96 * e, m + 1.96 * e)
+        yield row(section="simulation", t=t + 1, value=m, stderr=e, lo=lo, hi=hi)
 
 
-def _shares(key: dict[str, str], task: str, found: Convergence) -> Iterator[Measurement]:
+def _shares(row: Callable[..., Measurement], found: Convergence) -> Iterator[Measurement]:
     for measure in ("reached", "strict", "kept"):
         for share in getattr(found, measure):
             if share.total:
-                yield Measurement(
-                    **key, section="convergence", measure=measure, task=task, n=share.by,
-                    value=share.share, lo=share.lo, hi=1.0,
+                yield row(
+                    section="convergence", measure=measure, n=share.by, value=share.share, lo=share.lo, hi=1.0
                 )  # fmt: skip
 
 

@@ -176,6 +176,8 @@ def feasible_share(gate: Gate, log: LogRows, frozen: Frozen) -> float:
 def decide_gate(gate: Gate, *, n: int, purposes: tuple[Purpose, Purpose], seed: int) -> GateRun:
     """One replication: draw both logs, learn and select on the first (cross-fitted), judge on the second.
 
+    The verdict is the first approval among the selected candidates, the most promising one's otherwise.
+
     Args:
         gate: who is judged and where.
         n: rows of each log, at most `LOG_ROWS`.
@@ -198,15 +200,23 @@ def decide_gate(gate: Gate, *, n: int, purposes: tuple[Purpose, Purpose], seed: 
     selection = select(gate.params, rows, candidates=_cross_tables(gate, logs[0]))
     if not selection.kept:
         return GateRun(none_selected(selection), selection, found, None, *logs)
-    best = next(c for c in found if c.name == selection.kept[0])
-    there = gate.judge.scenario
-    frozen = best.frozen if there is gate.learn.scenario else freeze(best.name, best.bounded, best.state, there)
-    verdict = judge(
+    by_name = {candidate.name: candidate for candidate in found}
+    judged = [by_name[name] for name in selection.kept]
+    verdicts = [_judge(gate, logs[1], candidate, n_judged=len(judged), seed=seed) for candidate in judged]
+    first = next((i for i, verdict in enumerate(verdicts) if verdict.answer == "approved"), 0)
+    return GateRun(verdicts[first], selection, found, judged[first], *logs)
+
+
+def _judge(gate: Gate, log: LogRows, candidate: Candidate, *, n_judged: int, seed: int) -> Verdict:
+    """The verdict on one selected candidate, which shares alpha with the others that are judged."""
+    there, frozen = gate.judge.scenario, candidate.frozen
+    if there is not gate.learn.scenario:
+        frozen = freeze(candidate.name, candidate.bounded, candidate.state, there)
+    return judge(
         gate.params,
-        _baseline_rows(gate, gate.judge, logs[1], seed),
-        target=frozen.probs[logs[1].index],
-        candidate=best.name,
-        n_judged=len(selection.kept),
-        feasible_share=feasible_share(gate, logs[1], frozen),
+        _baseline_rows(gate, gate.judge, log, seed),
+        target=frozen.probs[log.index],
+        candidate=candidate.name,
+        n_judged=n_judged,
+        feasible_share=feasible_share(gate, log, frozen),
     )
-    return GateRun(verdict, selection, found, best, *logs)

@@ -5,6 +5,7 @@ coverage come with their Monte Carlo standard errors.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -85,27 +86,31 @@ def design_of(spec: Spec, scenario: Scenario, frozen: Frozen) -> Floats:
 
 def rows_of(rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario, predicted: Floats | None) -> Rows:
     """A log as an estimator reads it; clustered by problem where the world was recorded."""
-    cluster = None if scenario.is_exact else scenario.population.cluster[rows.index]
-    declared = None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
     return Rows(
         reward=rows.reward,
         slot=rows.slot,
         behavior=behavior.probs[rows.index],
         target=target.probs[rows.index],
         predicted=predicted,
-        cluster=cluster,
-        reward_range=declared,
+        cluster=_cluster(rows, scenario),
+        reward_range=_declared(scenario),
     )
+
+
+def _cluster(rows: LogRows, scenario: Scenario) -> NDArray[np.int64] | None:
+    return None if scenario.is_exact else scenario.population.cluster[rows.index].astype(np.int64)
+
+
+def _declared(scenario: Scenario) -> RewardRange | None:
+    return None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
 
 
 def predict(rows: LogRows, design: Floats, *, scenario: Scenario, model: ModelParams, seed: int) -> Floats:
     """(n, k) cross-fitted predictions of a log, inside the declared range."""
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, len(rows.index)], np.uint64)))
-    cluster = None if scenario.is_exact else scenario.population.cluster[rows.index]
-    fold = make_folds(rng, len(rows.index), n_folds=model.n_folds, cluster=cluster)
+    fold = make_folds(rng, len(rows.index), n_folds=model.n_folds, cluster=_cluster(rows, scenario))
     fitted = cross_fit(design, row=rows.index, slot=rows.slot, reward=rows.reward, fold=fold, ridge=model.ridge)
-    declared = None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
-    return clip(fitted, declared)
+    return clip(fitted, _declared(scenario))
 
 
 class LogPlan(NamedTuple):
@@ -163,11 +168,11 @@ def judge_logs(
 def _logs(here: Source, plan: LogPlan) -> Iterator[LogRows]:
     """`plan.n_logs` independent logs of `plan.n` rows."""
     per_draw = LOG_ROWS // plan.n
+    draw = partial(draw_log, here.scenario, here.behavior, master_seed=plan.master_seed, purpose=plan.purpose)
     for number in range(plan.n_logs):
         seed, cut = divmod(number, per_draw)
         if cut == 0:
-            source = {"master_seed": plan.master_seed, "purpose": plan.purpose, "seed": plan.first + seed}
-            drawn = draw_log(here.scenario, here.behavior, **source)
+            drawn = draw(seed=plan.first + seed)
         yield drawn.part(cut * plan.n, (cut + 1) * plan.n)
 
 
@@ -178,14 +183,16 @@ def _collected(name: str, n: int, found: list[Estimate], truth: float) -> Judged
 
 def measure_ope(world: str, target: str, judged: Judged) -> Iterator[Measurement]:
     """Bias, RMSE, coverage and the first log's estimate, as tidy measurements."""
-    key = {"section": "ope", "world": world, "policy": target, "estimator": judged.estimator, "n": judged.n}
+    row = partial(
+        Measurement, section="ope", world=world, policy=target, estimator=judged.estimator, n=judged.n
+    )  # fmt: skip
     bias, bias_error = judged.bias
     coverage, coverage_error = judged.coverage
-    yield Measurement(**key, measure="bias", value=bias, stderr=bias_error)
-    yield Measurement(**key, measure="rmse", value=judged.rmse)
-    yield Measurement(**key, measure="coverage", value=coverage, stderr=coverage_error)
-    yield Measurement(**key, measure="width", value=float(np.mean(judged.hi - judged.lo)))
-    yield Measurement(**key, measure="ess", value=float(np.mean(judged.ess)))
-    yield Measurement(**key, measure="truth", value=judged.truth)
+    yield row(measure="bias", value=bias, stderr=bias_error)
+    yield row(measure="rmse", value=judged.rmse)
+    yield row(measure="coverage", value=coverage, stderr=coverage_error)
+    yield row(measure="width", value=float(np.mean(judged.hi - judged.lo)))
+    yield row(measure="ess", value=float(np.mean(judged.ess)))
+    yield row(measure="truth", value=judged.truth)
     one = (judged.value[0], judged.stderr[0], judged.lo[0], judged.hi[0])
-    yield Measurement(**key, measure="value", value=one[0], stderr=one[1], lo=one[2], hi=one[3])
+    yield row(measure="value", value=one[0], stderr=one[1], lo=one[2], hi=one[3])

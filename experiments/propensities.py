@@ -6,6 +6,7 @@ mask, and a traffic split left out.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -44,13 +45,17 @@ def window_ids(lattice: Lattice, spec: Spec) -> NDArray[np.int32]:
     """(actions, k) ids of the window around every action; slots off the lattice repeat the centre."""
     centre = lattice.decode(np.arange(lattice.size, dtype=np.int32))
     grid = centre[:, None, :] + np.array(spec.offsets, np.int32)[None]
-    off = ((grid < 0) | (grid >= np.array(lattice.shape))).any(axis=-1)
+    off = np.any((grid < 0) | (grid >= np.array(lattice.shape)), axis=-1)
     ids = lattice.encode(np.where(off[..., None], centre[:, None, :], grid))
     return np.asarray(ids, np.int32)
 
 
 def check_runs(scenario: Scenario, runs: Sequence[PolicyRun]) -> list[Checked]:
-    """The check of every run's kept trajectories."""
+    """The check of every run's kept trajectories.
+
+    Raises:
+        AssertionError: the masses of a decision do not sum to 2^20.
+    """
     found = []
     for run in runs:
         k, rows = run.bounded.spec.k, run.kept
@@ -65,9 +70,9 @@ def check_runs(scenario: Scenario, runs: Sequence[PolicyRun]) -> list[Checked]:
 def _checked(
     name: tuple[str, str], probs: NDArray[np.float64], slot: NDArray[np.int32], ids: NDArray[np.int32], size: int
 ) -> Checked:
-    k = probs.shape[1]
-    by_action = tally(probs, slot, cell=ids, n_cells=size)
-    by_slot = tally(probs, slot, cell=np.arange(k), n_cells=k)
+    k, drawn = probs.shape[1], slot.astype(np.int64)
+    by_action = tally(probs, drawn, cell=ids.astype(np.int64), n_cells=size)
+    by_slot = tally(probs, drawn, cell=np.arange(k), n_cells=k)
     return Checked(*name, (by_action, check_cells(*by_action)), (by_slot, check_cells(*by_slot)))
 
 
@@ -76,32 +81,34 @@ def planted_faults(
 ) -> dict[str, PropensityCheck]:
     """The check on logs that lie: name of the fault -> what the check says of it.
 
+    Where no window of the run has a masked slot, a propensity before the mask is the truth and
+    is left out.
+
     Args:
         scenario: the world.
-        run: of a policy whose windows meet the lattice's edge, such as `uniform`.
+        run: of the policy `uniform`, whose propensity before the mask is 1 / k.
         logger: a frozen policy whose traffic is split.
         master_seed: of the split log.
     """
-    k, rows = run.bounded.spec.k, run.kept
-    unmasked = np.full((rows.slot.size, k), 1.0 / k)
-    before_mask = tally(unmasked, rows.slot.reshape(-1), cell=np.arange(k), n_cells=k)
+    k, rows, found = run.bounded.spec.k, run.kept, {}
+    if np.any(rows.masses == 0):
+        unmasked = np.full((rows.slot.size, k), 1.0 / k)
+        before_mask = tally(unmasked, rows.slot.reshape(-1), cell=np.arange(k), n_cells=k)
+        found["propensity before the mask"] = check_cells(*before_mask)
     split = np.round(SPLIT_SHARE * logger.masses).astype(np.int32)
     centre = np.asarray(logger.windows.incumbent)
     split[np.arange(len(split)), centre] += TOTAL - split.sum(axis=1)
     log = draw_log(scenario, logger._replace(masses=split), master_seed=master_seed, purpose=Purpose.CERTIFY, seed=0)
     left_out = tally(logger.probs[log.index], log.slot, cell=np.arange(k), n_cells=k)
-    return {
-        "propensity before the mask": check_cells(*before_mask),
-        "traffic split left out": check_cells(*left_out),
-    }
+    return found | {"traffic split left out": check_cells(*left_out)}
 
 
 def measure_propensities(world: str, checked: Sequence[Checked]) -> Iterator[Measurement]:
     """Z of every cell of enough variance, and each family's smallest adjusted p."""
     for check in checked:
-        key = {"section": "propensity", "world": world, "policy": check.policy, "rule": check.rule}
+        row = partial(Measurement, section="propensity", world=world, policy=check.policy, rule=check.rule)
         for kind, (cells, said) in (("action", check.by_action), ("slot", check.by_slot)):
-            yield Measurement(**key, measure=f"p_{kind}", value=said.p_value)
+            yield row(measure=f"p_{kind}", value=said.p_value)
             for cell in np.flatnonzero(cells.variance >= 25.0):
                 z = (cells.hits[cell] - cells.expected[cell]) / np.sqrt(cells.variance[cell])
-                yield Measurement(**key, measure=f"z_{kind}", n=int(cell), value=float(z))
+                yield row(measure=f"z_{kind}", n=int(cell), value=float(z))

@@ -27,7 +27,7 @@ __all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "register", "simulate"]
 jax.config.update("jax_enable_x64", True)  # dtypes are then what the arrays say, float32 included
 
 CHUNK = 16  # items that run side by side: their states fit the second-level cache
-SLAB = 128  # items per call of the compiled program; fewer items make one smaller slab
+SLAB = 128  # items per call of the compiled program; fewer seeds make smaller slabs
 COMPILER = {"xla_backend_optimization_level": 1}  # compiles a third faster, runs as fast (measured)
 TRAIN_EXTRA = 20  # evaluations past the horizon, so that "stays converged" can fail at the horizon
 
@@ -128,6 +128,11 @@ def _round(
     return (world.advance(world_params, state), after), row
 
 
+def _of(stacked: Any, index: Array) -> Any:
+    """One entry of stacked numbers; what all entries share stands once and is not copied per item."""
+    return jax.tree.map(lambda leaf: leaf[0] if leaf.shape[0] == 1 else leaf[index], stacked)
+
+
 def _episode(
     world: World,
     policy: Policy,
@@ -137,8 +142,7 @@ def _episode(
 ) -> tuple[Any, Trajectory]:
     worlds, policies, spans = shared
     item, noise = each
-    own_world = jax.tree.map(lambda leaf: leaf[item.world], worlds)
-    own_policy = jax.tree.map(lambda leaf: leaf[item.policy], policies)
+    own_world, own_policy = _of(worlds, item.world), _of(policies, item.policy)
     start = _cast((world.init(own_world), policy.init(own_policy)), precision)
     numbers = (own_world, own_policy, spans[item.world])
     (_, learned), rows = jax.lax.scan(partial(_round, world, policy, numbers), start, noise)
@@ -164,9 +168,13 @@ def _noise(master: Array, purpose: Array, seeds: Array, *, n_rounds: int, precis
 
 
 def _stack(trees: Sequence[Any], precision: str) -> Any:
+    """Trees of one structure as one tree, new leading axis; a table equal in all of them is kept once."""
+
     def leaf(*values: Array) -> Array:
         stacked = np.stack([np.asarray(v) for v in values])
-        return stacked.astype(precision) if stacked.dtype.kind == "f" else stacked
+        is_shared = stacked.ndim > 1 and bool(np.all(stacked == stacked[:1]))
+        kept = stacked[:1] if is_shared else stacked
+        return kept.astype(precision) if kept.dtype.kind == "f" else kept
 
     return jax.tree.map(leaf, *trees)
 
@@ -209,7 +217,7 @@ def simulate(
     numbers = _stack([p.params for p in policies], plan.precision)
     shared = (worlds, numbers, spans)
     source = (np.uint32(plan.master_seed), np.uint32(plan.purpose))
-    size = min(SLAB, -(-len(rows) // CHUNK) * CHUNK)
+    size = min(SLAB, -(-len(plan.seeds) // CHUNK) * CHUNK)  # of the seeds alone: one noise program per plan
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]
         padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])

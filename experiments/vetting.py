@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
+from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
 from envs.drift import NEVER
 from envs.drift import Params as DriftParams
 from envs.randomness import Purpose
+from envs.targets import refuse
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
 from evaluators.sums import weight_sums
@@ -87,16 +89,14 @@ def open_bench(job: Job) -> Bench:
     """The groups of a job, built and typed.
 
     Raises:
-        ConfigError: a group is missing or of another kind.
+        ConfigError: a group is missing or of another kind, or a drift begins after the run.
         ValueError: the world refuses its numbers or its file.
     """
-    drift = job.pick("drift", DriftParams)
-    worlds = build_worlds(job.pick("world", object), drift)
-    horizon = job.run.horizon
+    drift, horizon = job.pick("drift", DriftParams), job.run.horizon
     if drift.onset != NEVER and drift.onset >= horizon:
-        raise ValueError(f"drift.onset = {drift.onset} lies after the run, need an onset below horizon = {horizon}")
+        raise refuse("drift.onset", drift.onset, f"an evaluation of the run: an onset below horizon = {horizon}")
     return Bench(
-        worlds,
+        build_worlds(job.pick("world", object), drift),
         drift,
         job.pick("constraints", ConstraintParams),
         job.pick("approval", ApprovalParams),
@@ -219,9 +219,9 @@ def judge_estimators(
         for n in sizes.log_sizes:
             plan = LogPlan(n, sizes.ope_logs, gate.master_seed, Purpose.LOG, first=1)
             judged = judge_logs(gate.judge, target, estimators=estimators, plan=plan, truth=truth, progress=advance)
-            for one in judged:
-                for row in measure_ope(gate.judge.scenario.name, target.name, one):
-                    ledger.results.add(row)
+            measured = (measure_ope(gate.judge.scenario.name, target.name, one) for one in judged)
+            for row in chain.from_iterable(measured):
+                ledger.results.add(row)
             yield judged
 
 

@@ -6,8 +6,8 @@ the target, lets the caller check it, and renames it: readers see all of it or n
 """
 
 import os
-import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -75,9 +75,9 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Pat
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists; a bundle is never written over, choose another place")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{path.name}.{os.getpid()}.draft"
-    draft.mkdir()
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as hidden:
+        draft = Path(hidden) / path.name
+        draft.mkdir()
         for name, raw in files.items():
             with open(draft / name, "xb") as stream:
                 stream.write(raw)
@@ -85,9 +85,6 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Pat
                 os.fsync(stream.fileno())
         check(draft)
         os.rename(draft, path)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
     _settle(path.parent)
 
 

@@ -24,7 +24,7 @@ from envs.population import Effects, Latent, TaskType, draw_population
 from envs.reward import RewardWeights, Weights, reward, weights
 from envs.world import Context, Noise, Outcome, Population, Scenario, World, WorldState
 
-__all__ = ["Params", "build", "make"]
+__all__ = ["Baseline", "Params", "Service", "build", "make"]
 
 RUNAWAY, RUNAWAY_WIDTH = 0.7, 0.08  # log length gained past the cliff: x2 measured at T = 1.5
 FAILURE_CENTRE, FAILURE_WIDTH = 1.55, 0.031  # API errors of gpt-3.5 by temperature: fit to Renze & Guven
@@ -220,7 +220,7 @@ def _draw(
 
 def _context(params: Numbers, _state: WorldState, task: Array, uniform: Array) -> Context:
     xp = namespace(params.tasks)
-    offset = xp.astype(xp.floor(uniform * params.count[task]), xp.int32)
+    offset = xp.astype(xp.floor(uniform * xp.astype(params.count[task], uniform.dtype)), xp.int32)
     index = params.first[task] + offset
     return Context(index, task, params.features[index])
 

@@ -10,7 +10,7 @@ from envs.world import Scenario, WorldState
 
 def test_a_step_is_off_before_its_onset_and_on_from_it() -> None:
     assert has_begun(drift(Params(onset=2)), np.arange(4)).tolist() == [0.0, 0.0, 1.0, 1.0]
-    assert has_begun(drift(Params(onset=2)), jnp.arange(4)).tolist() == [0.0, 0.0, 1.0, 1.0]
+    assert has_begun(drift(Params(onset=2)), jnp.arange(4, dtype=jnp.int32)).tolist() == [0.0, 0.0, 1.0, 1.0]
 
 
 def test_the_default_never_begins_and_would_change_nothing() -> None:

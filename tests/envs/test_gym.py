@@ -21,8 +21,9 @@ from policies.approval import Params as Approval
 from policies.base import Feedback
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as Constraints
+from policies.constraints import Radius
 from policies.decide import decide
-from policies.learners import fixed, thompson
+from policies.learners import fixed, thompson, uniform
 
 N_ROUNDS = 60
 
@@ -36,7 +37,7 @@ def env(gsm8k_small: Scenario) -> LLMOutcome:
 def test_gymnasiums_own_check_passes_without_a_warning(preset: str, capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = gymnasium.make(ENV_ID, preset=preset, horizon=5)
+        made = gymnasium.make(ENV_ID, preset=preset, horizon=2)
         check_env(made.unwrapped)
     capsys.readouterr()
 
@@ -98,8 +99,8 @@ def test_a_replay_in_the_env_is_the_compiled_run_too(
     replayed: Callable[..., Scenario], write: Callable[..., Path], answers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scenario = replayed(write(answers))
-    limits = Constraints(radius=Constraints().radius.__class__(temperature="0.5"))
-    policy = bounded(scenario, constraints=limits, approval=Approval(), learner=thompson.Params())
+    limits = Constraints(radius=Radius(temperature="0.5"))
+    policy = bounded(scenario, constraints=limits, approval=Approval(rule="two_sample"), learner=uniform.Params())
     rows = looped(LLMOutcome(scenario, horizon=N_ROUNDS // 2), policy, 5)
     trajectory = scanned(scenario, policy, 5, monkeypatch)
     assert [row[1] for row in rows] == trajectory.action_id[0].tolist()
@@ -217,7 +218,7 @@ def test_what_cannot_be_an_environment_is_refused(gsm8k_small: Scenario) -> None
 def test_a_master_seed_makes_other_episodes(gsm8k_small: Scenario) -> None:
     indices = []
     for master in (0, 1):
-        env = LLMOutcome(gsm8k_small, horizon=10, master_seed=master)
+        env = LLMOutcome(gsm8k_small, horizon=N_ROUNDS // 2, master_seed=master)
         info = env.reset(seed=0)[1]
         indices.append([info["index"], *(env.step(0)[-1]["index"] for _ in range(9))])
     assert indices[0] != indices[1]

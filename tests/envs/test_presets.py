@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from envs import presets
 from envs.drift import Params as DriftParams
 from envs.targets import ConfigError
-from experiments.settings import build
+from experiments.settings import build, described
 
 PLAIN = [(file.parent.name, file.stem) for file in sorted(presets.CONFIGS.glob("[wd]*/*.yaml"))]
 
@@ -16,7 +16,9 @@ PLAIN = [(file.parent.name, file.stem) for file in sorted(presets.CONFIGS.glob("
 @pytest.mark.parametrize(("group", "name"), [pair for pair in PLAIN if pair[1] != "replay"])
 def test_a_preset_is_what_the_command_line_builds(group: str, name: str, root: Path) -> None:
     file = root / "configs" / group / f"{name}.yaml"
-    assert presets.load(group, name) == build(OmegaConf.load(file), group)  # type: ignore[arg-type]  # a mapping
+    node = OmegaConf.load(file)
+    assert isinstance(node, DictConfig)
+    assert presets.load(group, name) == build(node, group)
 
 
 def test_the_choices_are_the_files() -> None:
@@ -42,3 +44,9 @@ def test_a_drift_is_worked_in() -> None:
     scenario = presets.scenario("gsm8k_small", drift="step")
     assert scenario.params.drift.onset == moved.onset
     assert (scenario.table(rounds=2 * moved.onset) != scenario.table(rounds=2 * moved.onset - 1)).any()
+
+
+@pytest.mark.parametrize("name", ["gsm8k_small", "flat_null"])
+def test_the_plain_values_of_a_preset_build_it_again(name: str) -> None:
+    built = presets.load("world", name)
+    assert build(described(built), "world") == built

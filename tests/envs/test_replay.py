@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from envs.drift import Params as DriftParams
 from envs.recording import Columns
@@ -270,18 +270,26 @@ def test_context_vectors_hold_what_was_recorded(scenario: Scenario) -> None:
     assert scenario.population.features[[0, 8], -2:].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def test_the_yaml_and_its_settings_survive_a_round_trip(root: Path, write: Write, answers: Any) -> None:
+def settings(root: Path, path: Path | None) -> replay.Params:
+    """configs/world/replay.yaml as the command line types it, with `world.path` given or not."""
     node = OmegaConf.load(root / "configs" / "world" / "replay.yaml")
-    with pytest.raises(ConfigError, match=r"world\.path: missing"):
-        typed(node, "world")  # type: ignore[arg-type]  # a mapping
-    node.path = str(write(answers))
-    params = typed(node, "world")  # type: ignore[arg-type]  # a mapping
+    assert isinstance(node, DictConfig)
+    if path:
+        node.path = str(path)
+    params = typed(node, "world")
     assert isinstance(params, replay.Params)
+    return params
+
+
+def test_the_yaml_and_its_settings_survive_a_round_trip(root: Path, write: Write, answers: Any) -> None:
+    with pytest.raises(ConfigError, match=r"world\.path: missing"):
+        settings(root, None)
+    params = settings(root, write(answers))
     assert typed(described(params), "world") == params
 
 
 def test_the_yaml_reads_a_table_of_the_study_it_names(root: Path, write: Write) -> None:
-    """The columns of the yaml, on a stand-in of the same form; on the real table where it lies beside the project."""
+    """A stand-in of the same form; and the real table, where it lies beside the project."""
     header = ("model", "prompt_technique", "exam", "temperature", "problem_id", "topic", "score", "input_tokens")
     rows = [
         (m, "chain_of_thought", e, t / 10, f"{e}/{p}", "Math", (p + t) % 2, 300 + p, 900, "False")
@@ -294,10 +302,6 @@ def test_the_yaml_reads_a_table_of_the_study_it_names(root: Path, write: Write) 
     real = root.parent / "shared" / "data" / "llm_temperature_outcomes.csv.gz"
     for path, n_units, n_rows in ((stand_in, 20, 220), (real, 900, 10_500)):
         if path.is_file():
-            node = OmegaConf.load(root / "configs" / "world" / "replay.yaml")
-            node.path = str(path)
-            params = typed(node, "world")  # type: ignore[arg-type]  # a mapping
-            assert isinstance(params, replay.Params)
-            got = replay.build(params, drift_params=DriftParams())
+            got = replay.build(settings(root, path), drift_params=DriftParams())
             assert len(got.population.tasks) == n_units and len(got.params.rows) == n_rows + 1
             assert {len(half.population.tasks) for half in split(got)} == {n_units // 2}

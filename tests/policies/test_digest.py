@@ -56,7 +56,6 @@ def test_library_and_width_of_the_arrays_do_not_matter() -> None:
 
 
 def test_numbers_take_the_type_their_field_declares() -> None:
-    assert numbers_of(thompson.Params(floor=0, n_draws=np.int64(8)))["floor"] == 0.0
     assert repr(numbers_of(thompson.Params(floor=0))["floor"]) == "0.0"
     with pytest.raises(ValueError, match="prior_sd = nan, need a finite number"):
         numbers_of(thompson.Params(prior_sd=np.nan))
