@@ -16,7 +16,7 @@ from experiments.results import Claim, Results, Summary
 from experiments.settings import Job
 from experiments.simulate import Plan, simulate
 from experiments.terminal import Progress
-from experiments.vetting import Bench, open_bench, policy_set, under_bounds
+from experiments.vetting import Bench, Ledger, open_bench, policy_set, under_bounds
 
 __all__ = ["Params", "run"]
 
@@ -59,7 +59,7 @@ def run(job: Job) -> Summary:
         f"fastest of {params.repeats} repeats each",
         total < MAX_CPU_SECONDS,
     )
-    return finish(job, results, [claim], verdict=None, files=[], timings=progress.timings)
+    return finish(job, Ledger(results, [claim]), verdict=None, files=[], timings=progress.timings)
 
 
 def _timed(

@@ -11,10 +11,10 @@ from experiments.frozen import start_state
 from experiments.gating import Gate, GateRun
 from experiments.logs import Identity, log_of_rows, log_of_run
 from experiments.report import write_report
-from experiments.results import Claim, Results, Summary, installed_versions, load_results, write_summary
+from experiments.results import Claim, Summary, installed_versions, load_results, write_summary
 from experiments.settings import Job
 from experiments.terminal import print_claims
-from experiments.vetting import Bench
+from experiments.vetting import Bench, Ledger
 from policies.bundle import write_bundle
 from policies.digest import policy_digest
 from policies.frozen import freeze_policy
@@ -28,36 +28,37 @@ VERSIONS = ("guardband", "numpy", "scipy", "jax", "gymnasium", "pandas", "hydra-
 
 def finish(
     job: Job,
-    results: Results,
-    found: Sequence[Claim],
+    ledger: Ledger,
     *,
     verdict: Verdict | None,
     files: Sequence[str],
     timings: Mapping[str, float],
+    notes: Sequence[str] = (),
 ) -> Summary:
     """Write results, figures, summary and report; print the claims and the verdict.
 
     Args:
         job: the run.
-        results: its measurements.
-        found: its claims.
+        ledger: its measurements and claims.
         verdict: the gate's, None where the experiment has no gate.
         files: written so far, relative to the run's folder.
         timings: wall seconds by stage.
+        notes: what a reader must know of the world.
     """
-    results.write(job.out)
+    ledger.results.write(job.out)
     made = [*files, "config.yaml", "results.parquet", "report.html", "summary.json", *_figures(job)]
-    answer, reasons = ("measured", (_tally(found),)) if verdict is None else (verdict.answer, verdict.reasons)
+    answer, reasons = ("measured", (_tally(ledger.claims),)) if verdict is None else (verdict.answer, verdict.reasons)
     if verdict is not None and verdict.candidate:
         reasons = tuple(f"{verdict.candidate}: {reason}" for reason in reasons)
     summary = Summary(
         experiment=job.choices.get("experiment", ""),
         verdict=answer,
         reasons=tuple(reasons),
-        claims=tuple(found),
+        claims=tuple(ledger.claims),
         files=tuple(sorted(made)),
         versions=installed_versions(VERSIONS),
         timings={name: round(seconds, 3) for name, seconds in timings.items()},
+        notes=(_choices(job), *notes),
     )
     write_summary(job.out, summary)
     report = write_report(job.out)
@@ -120,6 +121,11 @@ def _bundle(job: Job, gate: Gate, decided: GateRun) -> list[str]:
     version = installed_versions(("guardband",))["guardband"] or "checkout, not installed"
     write_bundle(job.out / "bundle", policy, version=version, evidence=evidence)
     return ["bundle/manifest.json", "bundle/policy.json"]
+
+
+def _choices(job: Job) -> str:
+    """The choice of every group, as typed on a command line."""
+    return "Choices: " + " ".join(f"{group}={name}" for group, name in sorted(job.choices.items()))
 
 
 def _tally(found: Sequence[Claim]) -> str:

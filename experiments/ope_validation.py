@@ -60,7 +60,7 @@ def run(job: Job) -> Summary:
             lost = _approved(null, params.null_replications, params.gate_rows, ledger=ledger, progress=progress)
             name, total = null.judge.scenario.name, params.null_replications
             ledger.claims.append(claims.refusals(name, total - lost, total))
-    return finish(job, ledger.results, ledger.claims, verdict=None, files=[], timings=progress.timings)
+    return finish(job, ledger, verdict=None, files=[], timings=progress.timings)
 
 
 def _approved(gate: Gate, total: int, n: int, *, ledger: Ledger, progress: Progress) -> int:

@@ -55,6 +55,7 @@ class Summary(NamedTuple):
     files: tuple[str, ...]  # relative to the run folder
     versions: dict[str, str]
     timings: dict[str, float]  # wall seconds by stage
+    notes: tuple[str, ...] = ()  # what a reader must know of the world and the settings
 
 
 class Results:
@@ -194,8 +195,8 @@ def load_summary(path: Path) -> Summary:
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         claims = tuple(Claim(**claim) for claim in data.pop("claims"))
-        reasons, files = tuple(data.pop("reasons")), tuple(data.pop("files"))
-        summary = Summary(claims=claims, reasons=reasons, files=files, **data)
+        reasons, files, notes = (tuple(data.pop(name)) for name in ("reasons", "files", "notes"))
+        summary = Summary(claims=claims, reasons=reasons, files=files, notes=notes, **data)
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         need = f"the keys {list(Summary._fields)}, each claim {list(Claim._fields)}"
         raise ValueError(f"{file} is no summary: got {error}, need {need}") from error

@@ -28,7 +28,7 @@ jax.config.update("jax_enable_x64", True)  # dtypes are then what the arrays say
 
 CHUNK = 16  # items that run side by side: their states fit the second-level cache
 SLAB = 128  # items per call of the compiled program; fewer seeds make smaller slabs
-COMPILER = {"xla_backend_optimization_level": 1}  # compiles a third faster, runs as fast (measured)
+COMPILER = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}  # compiles twice as fast (measured)
 TRAIN_EXTRA = 20  # evaluations past the horizon, so that "stays converged" can fail at the horizon
 
 

@@ -80,7 +80,14 @@ def run(job: Job) -> Summary:
             advance(1)
     # A clock's number is never the same twice, and results.parquet is: it stands in the summary.
     timings = progress.timings | {"whole run, CPU": time.process_time() - begin}
-    return finish(job, ledger.results, ledger.claims, verdict=decided.verdict, files=files, timings=timings)
+    return finish(
+        job,
+        ledger,
+        verdict=decided.verdict,
+        files=files,
+        timings=timings,
+        notes=bench.worlds.judge.notes,
+    )
 
 
 def _world(bench: Bench, ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""The small world's compiled programs, which several tests of the experiments share.
+"""A small world and its compiled programs, which several tests of the experiments share.
 
 A program is compiled once a process: all tests use one lattice, one learner, one number of
 rounds, seeds and rules, and vary numbers only.
@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import cache
 
 from envs.drift import Params as DriftParams
+from envs.lattice import AxisRange, LatticeRanges
+from envs.population import Effects, TaskType
 from envs.randomness import Purpose
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
@@ -17,12 +19,89 @@ from evaluators.gates import Params as GateParams
 from experiments.convergence import PolicyRun, run_policies, train_plan
 from experiments.frozen import Frozen, LogRows, draw_log, freeze, start_state
 from experiments.gating import Gate, open_gate, side
-from policies import approval
+from policies import approval, constraints
 from policies.build import BoundedPolicy, bounded
 from policies.learners import proximity, thompson
-from tests.examples import LIMITS, WORLD
 
 HORIZON, SEEDS = 10, 32
-N_ROUNDS = (HORIZON + 20) * 2
-LEARNER = thompson.Params(n_draws=16)
+N_ROUNDS = 2 * (HORIZON + 20)  # two task types
 RULES = ("improve", "two_sample")
+LIMITS = constraints.Params(temperature=constraints.Limits(highest="1.1"), max_tokens=constraints.Limits(lowest="212"))
+LEARNER = thompson.Params(n_draws=16)
+PARAMS = llm_outcome.Params(
+    name="small",
+    lattice=LatticeRanges(AxisRange("0.6", "1.1", "0.1"), AxisRange("112", "812", "100"), AxisRange("0.8", "1", "0.1")),
+    baseline=llm_outcome.Baseline(temperature="1.1", max_tokens="412"),
+    task_types=[
+        TaskType(name="short", q0=0.6, cliff=1.1, length_median_1=130.0),
+        TaskType(name="long", q0=0.7, cliff=1.1, t_star=0.7, k_t=0.2, length_median_1=380.0, weight=2.0),
+    ],
+    effects=Effects(difficulty=0.1, length=0.2, optimum=0.2),
+    reward=RewardWeights(cost=80.0, latency=0.005),
+    contexts_per_type=12,
+)
+FLAT = replace(  # no cliff in range, nothing lost by truncation, nothing but quality in the reward
+    PARAMS,
+    name="flat",
+    task_types=[
+        TaskType(name=n, q0=q0, cliff=20.0, truncation_loss=0.0, runaway=0.0, nucleus_loss=0.0)
+        for n, q0 in (("short", 0.6), ("long", 0.7))
+    ],
+    effects=Effects(difficulty=0.1, hidden=0.1),
+    reward=RewardWeights(),
+)
+
+
+WORLDS = {
+    "small": (PARAMS, DriftParams()),
+    "flat": (FLAT, DriftParams()),
+    "drifting": (PARAMS, DriftParams(onset=4, quality_factor=0.5, length_shift=0.5)),
+}
+
+
+@cache
+def world(name: str = "small") -> Scenario:
+    """Two task types, 12 contexts each, 6 x 8 x 3 actions; the start of `small` is near a cliff."""
+    params, moved = WORLDS[name]
+    return llm_outcome.build(params, drift_params=moved)
+
+
+def under_bounds(learner: object, name: str = "small", *, rule: str = "two_sample") -> BoundedPolicy:
+    """A learner under the limits, quick to approve."""
+    how = approval.Params(rule=rule, min_evaluations=2)
+    return bounded(world(name), constraints=LIMITS, approval=how, learner=learner)
+
+
+@cache
+def learning_runs(name: str = "small", learner: thompson.Params = LEARNER) -> tuple[PolicyRun, ...]:
+    """32 seeds of a learner under both approval rules, a horizon of 10."""
+    plan = train_plan(0, SEEDS, n_rounds=N_ROUNDS, precision="float64")
+    group = [(under_bounds(learner, name, rule=rule), rule) for rule in RULES]
+    return tuple(run_policies(world(name), group, plan))
+
+
+@cache
+def logger(name: str = "small") -> Frozen:
+    """Who writes logs: half uniform, half close to the start."""
+    who = under_bounds(proximity.Params(), name)
+    return freeze("logger", who, start_state(who), world(name))
+
+
+@cache
+def log(seed: int = 0, purpose: Purpose = Purpose.LOG) -> LogRows:
+    """2,000 rows of the logger in the small world."""
+    return draw_log(world(), logger(), master_seed=0, purpose=purpose, seed=seed)
+
+
+def gate(
+    name: str = "small",
+    learner: object = LEARNER,
+    *,
+    params: GateParams | None = None,
+    shares: Sequence[float] = (0.25,),
+) -> Gate:
+    """A gate that learns and judges in one world."""
+    policy = under_bounds(learner, name)
+    here = side(world(name), under_bounds(proximity.Params(), name), policy)
+    rule = GateParams() if params is None else params
+    return open_gate((here, here), policy, constraints=LIMITS, params=rule, ess_shares=shares, master_seed=0)

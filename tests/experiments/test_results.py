@@ -106,7 +106,7 @@ def test_summary_is_read_back_as_written(tmp_path, summary):
 
 def test_summary_file_has_the_documented_keys(tmp_path, summary):
     data = json.loads(write_summary(tmp_path, summary).read_text())
-    assert set(data) == set(["experiment", "verdict", "reasons", "claims", "files", "versions", "timings"])
+    assert set(data) == set(["experiment", "verdict", "reasons", "claims", "files", "versions", "timings", "notes"])
     assert set(data["claims"][0]) == {"claim", "measured", "required", "interval", "holds"}
 
 
