@@ -43,8 +43,8 @@ class Rule(NamedTuple):
 
 def leaves(params: Params) -> Rule:
     """The leaves of a config."""
-    numbers = (params.gamma, params.gain, params.z, params.min_evaluations, params.min_plays)
-    return Rule(float(params.rule == "improve"), *numbers)
+    by_belief, plays = float(params.rule == "improve"), float(params.min_plays)
+    return Rule(by_belief, params.gamma, params.gain, params.z, np.int32(params.min_evaluations), plays)
 
 
 # Columns of a tally, per window slot since the last approval: sums over plays with weight

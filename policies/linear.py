@@ -103,9 +103,9 @@ def _belief_shared(
 
 
 def _update_shared(
-    spec: Spec, params: LinearParams, state: SharedState, row: tuple[Decision, Choice, Feedback]
+    spec: Spec, params: LinearParams, state: SharedState, evaluation: tuple[Decision, Choice, Feedback]
 ) -> SharedState:
-    decision, choice, feedback = row
+    decision, choice, feedback = evaluation
     xp = namespace(state.theta)
     here = basis(spec, xp.reshape(choice.action_id, (1,)), like=state.theta)
     columns = xp.concat([state.theta[:, None], state.root], axis=1)
@@ -148,13 +148,14 @@ def _belief_slots(
     xp = namespace(contexts)
     x = _with_intercept(xp.mean(contexts, axis=0))
     match = _key(spec, task, action_ids)[:, None] == state.key[None, :]
-    match = xp.astype(match, x.dtype)
-    known = xp.sum(match, axis=-1)
-    slot_mean = state.theta @ x
-    slot_variance = xp.sum((state.covariance @ x) * x[None, :], axis=-1)
+    known = xp.any(match, axis=-1)
+    slots = xp.asarray(np.arange(MAX_WINDOW, dtype=np.int64))
+    slot = xp.sum(xp.where(match, slots, 0), axis=-1)
+    theta, covariance = xp.take(state.theta, slot, axis=0), xp.take(state.covariance, slot, axis=0)
+    variance = xp.sum((covariance @ x) * x[None, :], axis=-1)
     prior = xp.sum(x * x) * params.prior_sd * params.prior_sd
-    mean = params.prior_mean + match @ slot_mean
-    sd = _root(match @ slot_variance + (1.0 - known) * prior)
+    mean = params.prior_mean + xp.where(known, theta @ x, 0.0)
+    sd = _root(xp.where(known, variance, prior))
     draws = normal_draws(MAX_WINDOW, spec.n_draws)[: action_ids.shape[0]]
     return Belief(mean, sd, mean[:, None] + sd[:, None] * _constant(sd, draws))
 
@@ -168,9 +169,9 @@ def _slot_of(state: SlotState, key: Array) -> tuple[Array, Array]:
 
 
 def _update_slots(
-    spec: Spec, params: LinearParams, state: SlotState, row: tuple[Decision, Choice, Feedback]
+    spec: Spec, params: LinearParams, state: SlotState, evaluation: tuple[Decision, Choice, Feedback]
 ) -> SlotState:
-    decision, choice, feedback = row
+    decision, choice, feedback = evaluation
     xp = namespace(state.theta)
     x = _with_intercept(decision.features)
     key = _key(spec, decision.task, choice.action_id)
@@ -182,14 +183,13 @@ def _update_slots(
     alpha = 1.0 / (xp.sum(x * gain) + params.noise_sd * params.noise_sd)
     reward = xp.where(feedback.valid, feedback.reward, 0.0)
     residual = reward - params.prior_mean - xp.sum(x * theta)
+    clock = state.clock + np.int32(1)
     new = SlotState(
-        set_row(state.key, slot, key),
-        set_row(state.theta, slot, theta + alpha * residual * gain),
-        set_row(state.covariance, slot, covariance - alpha * gain[:, None] * gain[None, :]),
-        set_row(state.stamp, slot, state.clock + np.int32(1)),
-        state.clock + np.int32(1),
+        key, theta + alpha * residual * gain, covariance - alpha * gain[:, None] * gain[None, :], clock, clock
     )
-    return choose(feedback.valid, new, state)
+    old = SlotState(*(leaf[slot] for leaf in state[:-1]), state.clock)
+    row = choose(feedback.valid, new, old)  # of the slot alone: the table itself is never copied
+    return SlotState(*(set_row(leaf, slot, part) for leaf, part in zip(state[:-1], row[:-1], strict=True)), row.clock)
 
 
 @cache

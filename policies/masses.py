@@ -76,7 +76,7 @@ def draw_slot(masses: Array, uniform: Array) -> Array:
     [1, 1, 2]
     """
     xp = namespace(masses)
-    return xp.astype(xp.sum(xp.astype(xp.cumulative_sum(masses) <= uniform, xp.int32)), xp.int32)
+    return xp.astype(xp.sum(xp.astype(xp.cumulative_sum(masses, dtype=xp.int32) <= uniform, xp.int32)), xp.int32)
 
 
 def pick(values: Array, feasible: Array, *, incumbent: Array, span: Array) -> Array:

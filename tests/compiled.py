@@ -7,6 +7,7 @@ rounds, seeds and rules, and vary numbers only.
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 from envs.drift import Params as DriftParams
 from envs.lattice import AxisRange, LatticeRanges
@@ -16,9 +17,11 @@ from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
+from experiments.compose import check, compose, open_book, read
 from experiments.convergence import PolicyRun, run_policies, train_plan
 from experiments.frozen import Frozen, LogRows, draw_log, freeze, start_state
 from experiments.gating import Gate, open_gate, side
+from experiments.settings import Job
 from policies import approval, constraints
 from policies.build import BoundedPolicy, bounded
 from policies.learners import proximity, thompson
@@ -27,7 +30,7 @@ HORIZON, SEEDS = 10, 32
 N_ROUNDS = 2 * (HORIZON + 20)  # two task types
 RULES = ("improve", "two_sample")
 LIMITS = constraints.Params(temperature=constraints.Limits(highest="1.1"), max_tokens=constraints.Limits(lowest="212"))
-LEARNER = thompson.Params(n_draws=16)
+LEARNER = thompson.Params()
 PARAMS = llm_outcome.Params(
     name="small",
     lattice=LatticeRanges(AxisRange("0.6", "1.1", "0.1"), AxisRange("112", "812", "100"), AxisRange("0.8", "1", "0.1")),
@@ -105,3 +108,26 @@ def gate(
     here = side(world(name), under_bounds(proximity.Params(), name), policy)
     rule = GateParams() if params is None else params
     return open_gate((here, here), policy, constraints=LIMITS, params=rule, ess_shares=shares, master_seed=0)
+
+
+def small(prefix: str) -> tuple[str, ...]:
+    """Words that give a world of the command line the small world's shapes."""
+    return (
+        f"{prefix}.lattice.temperature={{start:'0.6',stop:'1.1',step:'0.1'}}",
+        f"{prefix}.lattice.max_tokens={{start:'112',stop:'812',step:'100'}}",
+        f"{prefix}.lattice.top_p={{start:'0.8',stop:'1',step:'0.1'}}",
+        f"{prefix}.contexts_per_type=12",
+    )
+
+
+SIZES = (f"horizon={HORIZON}", f"seeds={SEEDS}")
+SMALL = (*small("world"), *small("experiment.null_world"), *SIZES)
+TWO_POLICIES = tuple(f"~experiment.policies.{name}" for name in ("fixed", "epsilon_greedy", "linucb"))
+
+
+def job(*words: str, out: Path) -> Job:
+    """What an experiment's `run` is handed for a command line."""
+    request = read(words)
+    with open_book(request.search) as book:
+        cfg = compose(book, words)
+        return replace(check(cfg, cfg.hydra.runtime.choices, groups=tuple(book.groups)), out=out)

@@ -38,7 +38,7 @@ from tests.compiled import LEARNER, log, logger, under_bounds, world
 CHANCE = 1e-6
 Z = -ndtri(CHANCE / 2)
 THOMPSON = under_bounds(LEARNER)
-SOFTMAX = under_bounds(softmax.Params(n_draws=16))
+SOFTMAX = under_bounds(softmax.Params())
 PURPOSES = tuple(Purpose)
 
 
@@ -181,7 +181,7 @@ def test_a_softmax_is_as_sharp_as_the_wanted_support_allows(share: float, seed: 
     scenario, behavior = world(), logger()
     state = learn(THOMPSON, log(seed), behavior, scenario)
     found = sharpest(SOFTMAX, state, behavior, scenario, ess_share=share)
-    soft = under_bounds(softmax.Params(n_draws=16, sharpness=found))
+    soft = under_bounds(softmax.Params(sharpness=found))
     ess = design_ess(freeze("soft", soft, state, scenario), behavior, weights_of(scenario))
     # The search ends on the supported side; it is exact to 0.06 % of sharpness, masses to 2^-20.
     assert share * (1 - 1e-4) <= ess <= share * 1.002

@@ -1,0 +1,263 @@
+"""The main job from a command line to its folder, at sizes that compile three programs and run in seconds."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from evaluators.log import read_log
+from experiments import exporting
+from experiments.results import Summary, load_results, load_summary
+from experiments.run import main
+from policies.masses import TOTAL
+from tests.compiled import HORIZON, SEEDS, SIZES, SMALL, TWO_POLICIES
+
+QUICK = ("experiment.ope_logs=4", "experiment.gate_replications=3")
+WORDS = (*SMALL, *TWO_POLICIES, *QUICK)
+LEAST = ("experiment.ope_logs=2", "experiment.log_sizes=[100]", "experiment.gate_replications=0")
+
+
+class Ended(NamedTuple):
+    """How a command line ended, and the folder it wrote."""
+
+    code: int
+    folder: Path
+    out: str
+
+    @property
+    def summary(self) -> Summary:
+        return load_summary(self.folder)
+
+
+def go(place: Path, *words: str) -> tuple[int, Path]:
+    """Run a command line in this process, into a folder that is told."""
+    return main([*words, f"hydra.run.dir={place}"]), place
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one whole run."""
+    code, folder = go(tmp_path_factory.mktemp("first"), *WORDS)
+    assert code == 0
+    return folder
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave out figures and report, which the first run has: they take most of a small run's time."""
+    monkeypatch.setattr(exporting, "_figures", lambda _: [])
+    monkeypatch.setattr(exporting, "write_report", lambda out: out / "report.html")
+    yield
+
+
+def files_of(folder: Path) -> set[str]:
+    return {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_folder_holds_every_file_and_the_summary_lists_them(first: Path) -> None:
+    files, summary = files_of(first), load_summary(first)
+    assert files == set(summary.files)
+    assert {"config.yaml", "results.parquet", "summary.json", "report.html"} <= files
+    for rule in ("improve", "two_sample"):
+        assert {f"figures/convergence_{rule}.svg", f"figures/convergence_{rule}.png"} <= files
+    logs = {file for file in files if file.startswith("log/")}
+    assert logs == {
+        "log/selection.parquet",
+        "log/judgement.parquet",
+        "log/learning_uniform_two_sample.parquet",
+        "log/learning_thompson_improve.parquet",
+        "log/learning_thompson_two_sample.parquet",
+    }
+    assert summary.verdict == "approved"
+    assert {file for file in files if file.startswith("bundle/")} == {"bundle/manifest.json", "bundle/policy.json"}
+
+
+def test_the_results_have_every_section_and_what_the_report_needs(first: Path) -> None:
+    table = load_results(first)
+    sections = ("world", "simulation", "convergence", "ope", "gate", "propensity")
+    assert tuple(dict.fromkeys(table["section"])) == sections
+    measured = {tuple(pair) for pair in table[["section", "measure"]].drop_duplicates().to_numpy()}
+    assert {
+        ("world", "best_context_blind"), ("world", "best_per_context"), ("simulation", "regret"),
+        ("simulation", "deployed"), ("simulation", "oracle"), ("convergence", "reached"), ("ope", "bias"),
+        ("ope", "coverage"), ("gate", "difference"), ("gate", "lower_bound"), ("propensity", "z_slot"),
+    } <= measured  # fmt: skip
+    assert set(table["world"]) == {"gsm8k_small"}
+    curves = table[table["measure"] == "regret"].groupby(["policy", "rule"])["t"]
+    assert set(curves.groups) == {("uniform", "two_sample"), ("thompson", "improve"), ("thompson", "two_sample")}
+    assert set(curves.max()) == {HORIZON}
+
+
+def test_context_is_worth_something_under_the_hard_limits(first: Path) -> None:
+    table = load_results(first).set_index("measure")["value"]
+    blind, typed, seeing = (table[f"best_{name}"] for name in ("context_blind", "per_task_type", "per_context"))
+    assert blind < typed < seeing
+    oracle = load_results(first).query("measure == 'oracle'")["value"]
+    assert typed == pytest.approx(oracle.mean())  # two types of equal traffic: the same limits bind both
+
+
+def test_claims_name_what_was_measured_and_the_thresholds_that_hold(first: Path) -> None:
+    claims = {claim.claim: claim for claim in load_summary(first).claims}
+    words = " | ".join(claims)
+    for part in (
+        "Context matters", "thompson (improve) converged by 10", "IPS is unbiased, n = 200", "IPS is unbiased, n = 2,000",
+        "exact value, n = 2,000", "point-mass", "Logged propensities", "propensity before the mask",
+        "traffic split left out", "Gate approves on fresh logs of gsm8k_small",
+        "Gate refuses on fresh logs of flat_null", "Programs compiled",
+    ):  # fmt: skip
+        assert part in words
+    planted = [claim for text, claim in claims.items() if "Planted" in text]
+    assert [claim.holds for claim in planted] == [True, True]
+    assert next(claim for text, claim in claims.items() if "Logged" in text).holds
+    assert next(claim for text, claim in claims.items() if "Programs" in text).holds
+
+
+def test_the_logs_are_those_the_gate_read_and_every_mass_is_whole(first: Path) -> None:
+    judgement = read_log(first / "log/judgement.parquet")
+    learning = read_log(first / "log/learning_thompson_improve.parquet")
+    assert len(judgement) == 2000
+    assert len(learning) == 4 * 2 * (HORIZON + 20)  # four seeds, two task types
+    for log in (judgement, learning):
+        np.testing.assert_array_equal(log.masses.sum(axis=1), TOTAL)
+        assert np.isfinite(log.reward).all()
+    manifest = json.loads((first / "bundle/manifest.json").read_text())
+    assert "thompson" in json.dumps(manifest) or "softmax" in json.dumps(manifest)
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(first: Path, tmp_path: Path) -> None:
+    code, again = go(tmp_path / "again", *WORDS)
+    assert code == 0
+    results = "results.parquet"
+    for name in (results, "config.yaml", *(f for f in files_of(first) if f.startswith(("log/", "bundle/")))):
+        assert (again / name).read_bytes() == (first / name).read_bytes(), name
+    code, other = go(tmp_path / "other", *WORDS, "master_seed=1")
+    assert code == 0
+    assert (other / results).read_bytes() != (first / results).read_bytes()
+    curves = [load_results(folder).query("measure == 'regret'")["value"] for folder in (first, other)]
+    assert np.all(curves[0].to_numpy() != curves[1].to_numpy())
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_claim_that_fails_is_an_exit_code_only_under_strict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A gate that selects nothing approves 0 of 3: 80 % lies outside the exact 95 % interval.
+    words = (*WORDS, "gate.select_z=100")
+    code, folder = go(tmp_path / "free", *words)
+    assert code == 0
+    summary = load_summary(folder)
+    assert summary.verdict == "refused"
+    assert all("not selected" in reason for reason in summary.reasons)
+    assert not (folder / "bundle").exists()
+    broken = [claim.claim for claim in summary.claims if claim.holds is False]
+    assert broken == ["Gate approves on fresh logs of gsm8k_small, where a real improvement exists"]
+    capsys.readouterr()
+    code, _ = go(tmp_path / "strict", *words, "strict=true")
+    assert code == 1
+    assert "claims fail: Gate approves on fresh logs of gsm8k_small" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("horizon=0",), "horizon: got 0, need an int >= 1"),
+        (("experiment.log_sizes=[5000]",), "experiment.log_sizes[0]: got 5000, need an int >= 20 and <= 2000 (rows)"),
+        (("experiment.gate_rows=10",), "experiment.gate_rows: got 10, need an int >= 40"),
+        (("experiment.ess_shares=[0.0]",), "experiment.ess_shares[0]: got 0.0, need a number > 0.0"),
+        (("drift=step", "drift.onset=300"), f"drift.onset: got 300, need an evaluation of the run: an onset below horizon = {HORIZON}"),
+        (("experiment.gate_rowz=100",), "did you mean 'gate_rows'?"),
+        (("world.reward.cost=-1",), "world.reward.cost: got -1"),
+    ],
+)  # fmt: skip
+def test_a_wrong_number_is_refused_by_name(
+    words: tuple[str, ...], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _ = go(tmp_path / "run", *WORDS, *words)
+    told = capsys.readouterr().err.strip().splitlines()
+    assert code == 2
+    assert len(told) == 1
+    assert line in told[0]
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_drift_within_the_run_moves_what_is_deployed(tmp_path: Path) -> None:
+    code, folder = go(tmp_path / "run", *WORDS, *LEAST, "drift=step", "drift.onset=5")
+    assert code == 0
+    table = load_results(folder).query("measure == 'deployed' and policy == 'uniform'")
+    held = table.set_index(["task", "t"])["value"].unstack("task")
+    assert np.all(held.loc[6] < 0.8 * held.loc[5])  # quality falls to 61 % from evaluation 5 (counted from 0) on
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_sweep_over_policies_and_worlds_gives_one_folder_each(tmp_path: Path) -> None:
+    place = tmp_path / "sweep"
+    words = ("--multirun", "policy=thompson,uniform", "world=gsm8k_small,flat_null", f"hydra.sweep.dir={place}")
+    assert main([*WORDS, *LEAST, *words]) == 0
+    found = {}
+    for number in range(4):
+        summary, table = load_summary(place / str(number)), load_results(place / str(number))
+        found[number] = (table["world"].iloc[0], summary.verdict)
+        assert ("convergence" in set(table["section"])) == (number % 2 == 0)  # none where nothing matters
+        assert any("Context matters" in claim.claim for claim in summary.claims) == (number % 2 == 0)
+    assert [world for world, _ in found.values()] == ["gsm8k_small", "flat_null"] * 2
+    assert found[0][1] == "approved"
+    assert found[1][1] == "refused"
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_policy_that_learns_nothing_is_held_against_the_control_only(tmp_path: Path) -> None:
+    code, folder = go(tmp_path / "run", *WORDS, "policy=uniform")
+    assert code == 0
+    claims = [claim.claim for claim in load_summary(folder).claims]
+    assert not any("Gate approves" in text for text in claims)
+    assert any("Gate refuses" in text for text in claims)
+    assert "ope" not in set(load_results(folder)["section"])
+
+
+def recorded(path: Path) -> Path:
+    """Two models on 40 problems at four temperatures, two answers each; cooler is better for both."""
+    rng = np.random.default_rng(7)
+    rows = [
+        (model, f"p{problem}", t, int(rng.random() < 0.9 - 0.5 * float(t)))
+        for model in ("a", "b")
+        for problem in range(40)
+        for t in ("0.0", "0.5", "1.0", "1.5")
+        for _ in range(2)
+    ]
+    pd.DataFrame(rows, columns=["model", "problem", "temperature", "score"]).to_csv(path, index=False)
+    return path
+
+
+REPLAY = (
+    "world=replay", "~world.where", "world.columns.problem=problem", "world.columns.task_type=[model]",
+    *(f"world.columns.{name}=null" for name in ("input_tokens", "output_tokens", "failure")),
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_recorded_answers_end_with_a_verdict_on_the_other_half_of_the_problems(tmp_path: Path) -> None:
+    table = recorded(tmp_path / "answers.csv")
+    code, folder = go(
+        tmp_path / "run", *REPLAY, f"world.path={table}", *SIZES, *TWO_POLICIES, *QUICK, "~experiment.policies.uniform",
+        "constraints.radius.temperature='1.0'",
+    )  # fmt: skip
+    assert code == 0
+    summary, results = load_summary(folder), load_results(folder)
+    assert summary.verdict == "approved"  # the true gain is 0.3 and more, and the half has 20 problems
+    assert files_of(folder) == set(summary.files)
+    names = {claim.claim for claim in summary.claims}
+    assert not any("Gate approves" in name or "Context matters" in name for name in names)
+    learn, judge = (read_log(folder / f"log/{name}.parquet") for name in ("selection", "judgement"))
+    assert not set(learn.cluster) & set(judge.cluster)
+    assert len(set(learn.cluster) | set(judge.cluster)) == 40
+    assert set(results["world"]) == {"replay/judge", "replay/learn"}
+    gain = results.query("measure == 'difference'")
+    assert (gain["value"] > 0).all() and (gain["stderr"] > 0).all()
+    assert any("40" in note for note in summary.notes)
+    assert len(results.query("section == 'ope'")) > 0
+    assert SEEDS == 32
