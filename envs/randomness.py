@@ -17,6 +17,7 @@ from envs.world import N_NORMAL, N_UNIFORM, Noise
 __all__ = ["DRAWS", "Purpose", "RoundNoise", "episode_noise", "root_key"]
 
 DRAWS = 1 << 20  # the decision's uniform is an integer in [0, DRAWS)
+FLOAT32_STEPS = 2.0**24  # float32 holds every multiple of 2^-24 in [0, 1)
 
 
 class Purpose(IntEnum):
@@ -61,12 +62,20 @@ def _round_noise(root: jax.Array, t: jax.Array, dtype: jnp.dtype) -> RoundNoise:
     def key(stream: _Stream) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(root, int(stream)), t)
 
-    where = jax.random.uniform(key(_Stream.CONTEXT), (2,), dtype)
+    where = _uniform(key(_Stream.CONTEXT), 2, dtype)
     uniform_key, normal_key = jax.random.split(key(_Stream.NOISE))
     drawn = jax.random.randint(key(_Stream.DECISION), (), 0, DRAWS, jnp.int32)
-    uniform = jax.random.uniform(uniform_key, (N_UNIFORM,), dtype)
-    normal = jax.random.normal(normal_key, (N_NORMAL,), dtype)
+    uniform = _uniform(uniform_key, N_UNIFORM, dtype)
+    normal = jax.random.normal(normal_key, (N_NORMAL,), jnp.float64).astype(dtype)
     return RoundNoise(where[0], where[1], drawn, Noise(uniform, normal))
+
+
+def _uniform(key: jax.Array, n: int, dtype: jnp.dtype) -> jax.Array:
+    """The same n numbers in [0, 1) at either precision: float32 drops digits, so none rounds up to 1."""
+    drawn = jax.random.uniform(key, (n,), jnp.float64)
+    if dtype == jnp.float64:
+        return drawn
+    return (jnp.floor(drawn * FLOAT32_STEPS) / FLOAT32_STEPS).astype(dtype)
 
 
 @partial(jax.jit, static_argnames=("n_rounds", "dtype"))
@@ -75,7 +84,7 @@ def episode_noise(
 ) -> RoundNoise:
     """The noise of rounds 0..n_rounds-1 of one seed, leading axis (n_rounds,).
 
-    Round t's numbers do not depend on `n_rounds`.
+    Round t's numbers do not depend on `n_rounds`, nor on `dtype` beyond its digits. Needs JAX's x64.
     """
     root = root_key(master_seed, purpose, seed)
     rounds = jnp.arange(n_rounds, dtype=jnp.int32)

@@ -32,11 +32,11 @@ class Params:
 
     alpha: float = field(default=0.05, metadata={"gt": 0.0, "le": 0.5, "unit": "share"})
     power: float = field(default=0.8, metadata={"ge": 0.5, "lt": 1.0, "unit": "share"})
-    min_ess: float = field(default=50.0, metadata={"ge": 1.0, "unit": "rows"})
+    min_ess: float = field(default=50.0, metadata={"ge": 1.0, "le": 1e9, "unit": "rows"})
     max_weight_share: float = field(default=0.1, metadata={"gt": 0.0, "le": 1.0, "unit": "of n"})
     max_unsupported: float = field(default=0.01, metadata={"ge": 0.0, "le": 1.0, "unit": "share"})
-    select_z: float = field(default=1.0, metadata={"ge": 0.0, "unit": "standard errors"})
-    max_judged: int = field(default=1, metadata={"ge": 1, "unit": "candidates"})
+    select_z: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "standard errors"})
+    max_judged: int = field(default=1, metadata={"ge": 1, "le": 10_000, "unit": "candidates"})
 
 
 class Improvement(NamedTuple):

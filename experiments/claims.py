@@ -24,9 +24,11 @@ __all__ = [
     "programs",
     "propensities",
     "refusals",
+    "target_support",
 ]
 
 DR_BAND = (0.93, 0.97)
+ESS_BAND = (0.2, 0.3)
 MAX_PROGRAMS = 12
 NULL_LOGS = 1000
 
@@ -96,6 +98,18 @@ def dr_coverage(robust: Judged, *, strict: bool, is_exact: bool = True) -> Claim
         required if counts else "reported",
         f"standard error {error:.4f}, {len(robust.value):,} logs",
         inside if counts else None,
+    )
+
+
+def target_support(share: float, *, is_exact: bool) -> Claim:
+    """The judged target's expected ESS / n; on a recorded world few settings may allow more."""
+    inside = ESS_BAND[0] <= share <= ESS_BAND[1]
+    return Claim(
+        "The judged target's expected ESS / n",
+        f"{share:.3f}",
+        f"[{ESS_BAND[0]}, {ESS_BAND[1]}]" if is_exact else "reported",
+        "exact",
+        inside if is_exact else None,
     )
 
 

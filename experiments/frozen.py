@@ -78,6 +78,12 @@ class LogRows(NamedTuple):
         return LogRows(*jax.tree.map(lambda leaf: leaf[begin:end], tuple(self)))
 
 
+def _register(bounded: BoundedPolicy) -> None:
+    """Make the learner's parameters a JAX tree."""
+    kind: Any = type(bounded.params.inner)
+    register(kind)
+
+
 def start_state(bounded: BoundedPolicy) -> Any:
     """What a learner knows before its first row, as NumPy arrays."""
     return jax.tree.map(np.asarray, bounded.learner.init(bounded.params.inner))
@@ -97,7 +103,7 @@ def _table(learner: Policy, spec: Spec, numbers: tuple[Any, ...], features: Arra
 
 def freeze(name: str, bounded: BoundedPolicy, state: Any, scenario: Scenario) -> Frozen:
     """The masses of a learner's state for every task of a population, windows around the start."""
-    register(type(bounded.params.inner))
+    _register(bounded)
     people, span = scenario.population, scenario.reward_span
     numbers = (bounded.params, state, span)
     out = _table(bounded.learner, bounded.spec, numbers, people.features, people.task)
@@ -137,7 +143,7 @@ def sharpest(soft: BoundedPolicy, state: Any, behavior: Frozen, scenario: Scenar
 
     At worst the lower end of the search, 0.1: then even a flat softmax has less support.
     """
-    register(type(soft.params.inner))
+    _register(soft)
     people = scenario.population
     weight = people.mix[people.task] / people.count[people.task]
     numbers = (soft.params, state, scenario.reward_span)
@@ -207,7 +213,7 @@ def learn(bounded: BoundedPolicy, rows: LogRows, behavior: Frozen, scenario: Sce
     A log shorter than `LOG_ROWS` is padded with rows marked invalid, which leave the state
     bit-equal, so all lengths share one compiled program.
     """
-    register(type(bounded.params.inner))
+    _register(bounded)
     n = len(rows.index)
     spare = LOG_ROWS - n
     padded = LogRows(*jax.tree.map(lambda leaf: np.concatenate([leaf, leaf[:1].repeat(spare, 0)]), tuple(rows)))

@@ -53,14 +53,28 @@ def run(job: Job) -> Summary:
             ledger.claims.extend(
                 claims.dr_coverage(one, strict=True) for one in judged if one.estimator == "doubly_robust"
             )
-        gained = _approved(gate, params.gain_replications, params.gate_rows, ledger=ledger, progress=progress)
-        ledger.claims.append(claims.approvals(gate.judge.scenario.name, gained, params.gain_replications, strict=True))
+        null = None
         if params.null_world is not None:
             null = null_gate(bench, params.null_world, job, ess_shares=params.ess_shares)
-            lost = _approved(null, params.null_replications, params.gate_rows, ledger=ledger, progress=progress)
-            name, total = null.judge.scenario.name, params.null_replications
-            ledger.claims.append(claims.refusals(name, total - lost, total))
+        _gates(gate, null, params, ledger=ledger, progress=progress)
     return finish(job, ledger, verdict=None, files=[], timings=progress.timings)
+
+
+def _gates(gate: Gate, null: Gate | None, params: Params, *, ledger: Ledger, progress: Progress) -> None:
+    """The gate where something can improve, and where nothing can.
+
+    The first is left out where the world is the control itself, and not run for a policy that learns
+    nothing: nobody promises that it is an improvement.
+    """
+    world = gate.judge.scenario.name
+    if null is None or null.judge.scenario.name != world:
+        total = params.gain_replications if gate.soft is not None else 0
+        gained = _approved(gate, total, params.gate_rows, ledger=ledger, progress=progress)
+        ledger.claims.append(claims.approvals(world, gained, total, strict=True))
+    if null is not None:
+        total = params.null_replications
+        lost = _approved(null, total, params.gate_rows, ledger=ledger, progress=progress)
+        ledger.claims.append(claims.refusals(null.judge.scenario.name, total - lost, total))
 
 
 def _approved(gate: Gate, total: int, n: int, *, ledger: Ledger, progress: Progress) -> int:

@@ -28,7 +28,10 @@ jax.config.update("jax_enable_x64", True)  # dtypes are then what the arrays say
 
 CHUNK = 16  # items that run side by side: their states fit the second-level cache
 SLAB = 128  # items per call of the compiled program; fewer seeds make smaller slabs
-COMPILER = {"xla_backend_optimization_level": 1, "xla_cpu_use_fusion_emitters": False}  # compiles twice as fast (measured)
+COMPILER = {
+    "xla_backend_optimization_level": 1,
+    "xla_cpu_use_fusion_emitters": False,
+}  # compiles twice as fast (measured)
 TRAIN_EXTRA = 20  # evaluations past the horizon, so that "stays converged" can fail at the horizon
 
 
@@ -143,7 +146,8 @@ def _episode(
     worlds, policies, spans = shared
     item, noise = each
     own_world, own_policy = _of(worlds, item.world), _of(policies, item.policy)
-    start = _cast((world.init(own_world), policy.init(own_policy)), precision)
+    fresh = policy.init(_cast(own_policy, "float64"))  # in NumPy's precision, whose arrays it is made of
+    start = _cast((world.init(own_world), fresh), precision)
     numbers = (own_world, own_policy, spans[item.world])
     (_, learned), rows = jax.lax.scan(partial(_round, world, policy, numbers), start, noise)
     return learned, rows

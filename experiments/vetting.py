@@ -15,9 +15,11 @@ from envs.world import Scenario
 from evaluators.gates import Params as GateParams
 from evaluators.sums import weight_sums
 from evaluators.support import Support, assess
+from experiments import claims
 from experiments.convergence import PolicyRun, Truth, run_policies, train_plan, truth_of
-from experiments.frozen import Frozen, draw_log, freeze, learn, point_mass
+from experiments.frozen import Frozen, design_ess, draw_log, freeze, learn, point_mass
 from experiments.gating import Gate, Side, open_gate, side, softened
+from experiments.measurement import Measurement
 from experiments.ope import Judged, LogPlan, judge_logs, measure_ope, rows_of, value_of
 from experiments.results import Claim, Results
 from experiments.settings import Job
@@ -214,6 +216,10 @@ def judge_estimators(
     if gate.soft is None:
         return
     target, truth = judged_target(gate)
+    world, share = gate.judge.scenario.name, design_ess(target, gate.judge.behavior, gate.judge.weight)
+    row = Measurement(section="ope", measure="design_ess_share", world=world, policy=target.name, value=share)
+    ledger.results.add(row)
+    ledger.claims.append(claims.target_support(share, is_exact=gate.judge.scenario.is_exact))
     estimators = dict(job.groups["estimator"].items())  # type: ignore[attr-defined]  # a dict by the group's contract
     with progress.stage("off-policy evaluation", sizes.ope_logs * len(sizes.log_sizes), unit="logs") as advance:
         for n in sizes.log_sizes:

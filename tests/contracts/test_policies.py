@@ -22,9 +22,9 @@ from envs.population import Effects, TaskType
 from envs.randomness import Purpose, RoundNoise, episode_noise
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
-from envs.world import Noise, Scenario
+from envs.world import Context, Noise, Scenario
 from experiments.compilations import counted
-from experiments.simulate import Plan, Trajectory, simulate
+from experiments.simulate import Plan, Trajectory, register, simulate
 from policies import approval, constraints
 from policies.base import Decision, Feedback, Window
 from policies.build import BoundedPolicy, bounded
@@ -36,7 +36,6 @@ from policies.masses import TOTAL
 N_ROUNDS = 30
 PLAN = Plan(master_seed=0, purpose=Purpose.TRAIN, seeds=(0,), n_rounds=N_ROUNDS)
 LIMITS = constraints.Params(max_tokens=constraints.Limits(lowest="300"))
-NO_BELIEF = ("fixed", "uniform", "proximity")
 N_VALUES = 8
 
 
@@ -45,8 +44,8 @@ def _cases() -> Iterator[tuple[str, Any]]:
     for group in ("policy", "logger"):
         for name in presets.names(group):
             params: Any = presets.load(group, name)
-            offered = {item.name: item.metadata for item in fields(params)}.get("features", {})
-            for features in offered.get("choices", ("",)):
+            kinds = [item.metadata["choices"] for item in fields(params) if item.name == "features"]
+            for features in kinds[0] if kinds else ("",):
                 changed = replace(params, features=features) if features else params
                 yield f"{group}/{name} {features}".strip(), changed
 
@@ -83,18 +82,19 @@ def world() -> Scenario:
     return llm_outcome.build(params, drift_params=DriftParams())
 
 
-def under_bounds(learner: Any, limits: constraints.Params = LIMITS, **numbers: Any) -> BoundedPolicy:
+def under_bounds(learner: Any) -> BoundedPolicy:
     """A learner on the tiny world, quick to approve, by its belief where it has one."""
     rule = "improve" if hasattr(learner, "features") else "two_sample"
-    how = approval.Params(**({"rule": rule, "gamma": 0.6, "z": 0.5, "min_evaluations": 2} | numbers))
-    return bounded(world(), constraints=limits, approval=how, learner=learner)
+    how = approval.Params(rule=rule, gamma=0.6, z=0.5, min_evaluations=2)
+    return bounded(world(), constraints=LIMITS, approval=how, learner=learner)
 
 
 @cache
 def noise() -> RoundNoise:
     """The randomness of PLAN's only seed, as NumPy arrays."""
     source = (np.uint32(PLAN.master_seed), np.uint32(PLAN.purpose), np.int32(PLAN.seeds[0]))
-    return jax.tree.map(np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, dtype="float64"))
+    drawn: RoundNoise = jax.tree.map(np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, dtype="float64"))
+    return drawn
 
 
 @cache
@@ -193,8 +193,7 @@ def _arguments(decision: Decision) -> dict[str, Any]:
 
 def _traced(made: BoundedPolicy, learned: Any, values: dict[str, Any]) -> bytes:
     """The learner's belief and vector as an ONNX graph: state and numbers constant, the decision its input."""
-    types = {name: ndx.DType if value is None else getattr(ndx, value.dtype.name) for name, value in values.items()}
-    inputs = {name: ndx.argument(shape=value.shape, dtype=types[name]) for name, value in values.items()}
+    inputs = {name: ndx.argument(shape=v.shape, dtype=getattr(ndx, v.dtype.name)) for name, v in values.items()}
     state = jax.tree.map(lambda leaf: ndx.asarray(np.asarray(leaf)), learned)
     window = Window(inputs["action_ids"], inputs["feasible"], inputs["action_ids"] * 0, inputs["incumbent"])
     decision = Decision(inputs["features"], inputs["task"], inputs["t"], inputs["span"], window)
@@ -205,9 +204,8 @@ def _traced(made: BoundedPolicy, learned: Any, values: dict[str, Any]) -> bytes:
     outputs = {"probs": made.learner.probs(made.params.inner, state, decision, held)}
     if held is not None:
         outputs |= {"mean": held.mean, "sd": held.sd}
-    kept = outputs["probs"]
-    assert kept.dtype == ndx.float64
-    return ndx.build(inputs, outputs).SerializeToString()
+    graph: bytes = ndx.build(inputs, outputs).SerializeToString()
+    return graph
 
 
 @every_case
@@ -250,11 +248,11 @@ def _swept(case: str) -> list[BoundedPolicy]:
     """Eight policies: every number of the learner, the approval rule and the bounds moves, and the rule itself."""
     can_improve = hasattr(CASES[case], "features")
     rules = _sweep(approval.Params(rule="two_sample"))
-    tokens = ("212", "300", "312", "400", "412")
+    tokens = ("212", "300", "312", "400")
     made = []
     for i, (learner, rule) in enumerate(zip(_sweep(CASES[case]), rules, strict=True)):
         how = replace(rule, rule="improve") if can_improve and i % 2 else rule
-        limits = replace(LIMITS, max_tokens=constraints.Limits(tokens[i % 4], tokens[4 + 0 * i]))
+        limits = replace(LIMITS, max_tokens=constraints.Limits(tokens[i % 4], "412" if i < 4 else "512"))
         one = bounded(world(), constraints=limits, approval=how, learner=learner)
         narrow = one.params.limits.radius - np.array([i % 2, i % 3 > 1, 0, 0, 0], np.int32)
         bounds = one.params.limits._replace(radius=narrow)
@@ -291,6 +289,31 @@ def test_numpy_is_jax_and_eight_values_of_every_number_are_one_compilation(case:
     assert leaf_types(learned) <= {"int32", "float64", "bool"}
     for a, b in zip(jax.tree.leaves(learned), jax.tree.leaves(last), strict=True):
         np.testing.assert_allclose(np.asarray(a)[0], b, rtol=1e-9, atol=1e-9)
+
+
+@every_case
+def test_float32_stays_float32_through_a_whole_round(case: str) -> None:
+    made, features = under_bounds(CASES[case]), world().population.features[0]
+    kind: Any = type(made.params.inner)
+    register(kind)
+
+    def narrow(tree: Any) -> Any:
+        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+        kinds = [np.float32 if a.dtype.kind == "f" else a.dtype for a in arrays]
+        shapes = [jax.ShapeDtypeStruct(a.shape, kind) for a, kind in zip(arrays, kinds, strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(tree), shapes)
+
+    def one(params: Any, state: Any, context: Context, known: Any, reward: Any) -> tuple[Any, Any]:
+        done = decide(made.policy, params, state, context, known)
+        feedback = Feedback(reward, reward == reward)
+        return made.policy.update(params, state, done.decision, done.choice, feedback), done.masses
+
+    state = narrow(made.policy.init(made.params))
+    context = narrow(Context(np.int32(0), np.int32(0), features))
+    known = narrow((np.int32(0), np.float64(1.0), np.int32(0)))
+    after, masses = jax.eval_shape(one, narrow(made.params), state, context, known, narrow(np.float64(0.0)))
+    assert after == state  # dtypes and shapes, leaf by leaf
+    assert masses.dtype == np.int32
 
 
 @pytest.mark.slow

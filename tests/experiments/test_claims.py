@@ -85,6 +85,8 @@ PAIRS = {  # on numbers that do not meet the threshold, and on numbers that do
         claims.propensities([checked(0.5, 0.0009)]),
         claims.propensities([checked(0.5, 0.001)]),
     ),
+    "target support low": tuple(claims.target_support(share, is_exact=True) for share in (0.199, 0.2)),
+    "target support high": tuple(claims.target_support(share, is_exact=True) for share in (0.301, 0.3)),
     "planted": (claims.planted("a lie", check(0.001)), claims.planted("a lie", check(0.0009))),
     "approvals": (claims.approvals("gsm8k_small", 319, 400, strict=True), claims.approvals("x", 320, 400, strict=True)),
     "approvals of few": (
@@ -113,6 +115,7 @@ def test_the_thresholds_are_printed() -> None:
     assert required["coverage of few logs"] == "[0.93, 0.97] up to 3 standard errors"
     assert required["point mass"] == "ESS < 50 or w > n / 10"
     assert required["propensities by slot"] == ">= 0.001"
+    assert required["target support low"] == "[0.2, 0.3]"
     assert required["planted"] == "< 0.001"
     assert required["approvals"] == ">= 80 %"
     assert required["approvals of few"] == ">= 80 % not excluded at 95 %"
@@ -144,6 +147,11 @@ def test_coverage_of_short_logs_and_of_recorded_worlds_is_reported_only() -> Non
 def test_a_point_mass_may_be_supported_where_few_settings_were_recorded() -> None:
     found = claims.point_mass({200: support(is_sufficient=True)}, is_exact=False)
     assert (found.holds, found.required, found.measured) == (None, "reported", "n = 200: sufficient (ESS 60)")
+
+
+def test_the_support_of_a_recorded_worlds_target_is_reported_only() -> None:
+    found = claims.target_support(0.5, is_exact=False)
+    assert (found.holds, found.required, found.measured) == (None, "reported", "0.500")
 
 
 def test_what_was_not_run_is_not_claimed() -> None:

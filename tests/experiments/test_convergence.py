@@ -31,7 +31,7 @@ from tests.compiled import HORIZON, LEARNER, N_ROUNDS, SEEDS, learning_runs, und
 T = HORIZON + TRAIN_EXTRA
 POLICY = under_bounds(LEARNER)
 LIMITS = POLICY.params.limits
-NOTHING = Trajectory(*(np.zeros(0) for _ in Trajectory._fields))
+NOTHING = Trajectory._make(np.zeros(0) for _ in Trajectory._fields)
 ONSET = 4  # of the drifting world
 
 # Two task types of two tasks each (rows 0, 1 and 2, 3), three actions; the world moves at evaluation 2.
@@ -176,6 +176,7 @@ def test_curves_reach_the_horizon_whatever_evaluations_are_asked_for() -> None:
     first = next(row for row in rows if row.measure == "regret")
     assert first.value == pytest.approx(curve[:, 0].mean())
     assert first.stderr == pytest.approx(curve[:, 0].std(ddof=1) / np.sqrt(SEEDS))
+    assert first.stderr is not None
     assert first.hi == pytest.approx(first.value + 1.96 * first.stderr)
     assert {row.n for row in rows if row.section == "convergence"} == {5}
 
@@ -206,11 +207,8 @@ def test_seeds_keep_their_order_across_slabs_and_only_the_first_keep_their_whole
         for begin in range(0, len(items), slab):
             part = items[begin : begin + slab]
             column = np.repeat(100 * part[:, 1:2] + part[:, 2:], 4, axis=1)
-            yield (
-                part,
-                None,
-                Trajectory(*(Outcome(*[column] * 7) if f == "outcome" else column for f in Trajectory._fields)),
-            )
+            leaves = {name: column for name in Trajectory._fields} | {"outcome": Outcome(*[column] * 7)}
+            yield part, None, Trajectory(**leaves)
 
     monkeypatch.setattr(convergence, "simulate", fake)
     plan = train_plan(0, n_seeds, n_rounds=4, precision="float64")

@@ -8,7 +8,7 @@ import pytest
 
 from envs.randomness import Purpose
 from evaluators.gates import Params as GateParams
-from evaluators.gates import Verdict
+from evaluators.gates import Verdict, select
 from evaluators.rows import Rows
 from experiments import gating
 from experiments.compilations import counted
@@ -69,7 +69,6 @@ def test_no_candidate_is_selected_on_rows_it_learned_from(monkeypatch: pytest.Mo
         seen.update(rows=baseline, tables=candidates)
         return select(params, baseline, candidates=candidates)
 
-    select = gating.select
     monkeypatch.setattr(gating, "select", keep)
     run = decided(gate(), n=1000)
     rows: LogRows = run.selection_log

@@ -19,7 +19,7 @@ from policies.masses import TOTAL
 from tests.compiled import LEARNER, N_ROUNDS, SEEDS, learning_runs, logger, under_bounds, world
 
 UNIFORM = replace(LEARNER, floor=1.0)
-FLOORED = replace(LEARNER, floor=0.5)
+FLOORED = replace(LEARNER, floor=0.5, noise_sd=0.02)  # soon nearly greedy, half of the time
 Masses = NDArray[np.int32]
 
 
@@ -51,7 +51,7 @@ def test_the_check_holds_on_what_policies_really_logged(learner: Params) -> None
 
 def whole(vector: NDArray[np.float64]) -> Masses:
     """Probabilities as masses; what rounding leaves goes to the largest."""
-    masses = np.floor(TOTAL * vector / vector.sum(axis=-1, keepdims=True)).astype(np.int32)
+    masses: Masses = np.floor(TOTAL * vector / vector.sum(axis=-1, keepdims=True)).astype(np.int32)
     top = masses.argmax(axis=-1)[..., None]
     left = TOTAL - masses.sum(axis=-1, keepdims=True)
     np.put_along_axis(masses, top, np.take_along_axis(masses, top, -1) + left, -1)
@@ -80,6 +80,7 @@ def test_further_lies_are_caught(fault: Callable[[Masses], Masses]) -> None:
     assert check_runs(world(), [run])[0].holds
     (found,) = check_runs(world(), [lying(run, fault)])
     assert not found.holds
+    assert min(found.by_action[1].p_value, found.by_slot[1].p_value) < 1e-9  # far from the threshold
 
 
 def test_masses_that_do_not_sum_to_the_total_stop_the_run() -> None:

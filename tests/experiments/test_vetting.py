@@ -191,7 +191,9 @@ def test_every_estimator_is_judged_at_every_size(opened: Gate, asked: Job) -> No
     assert [[(one.estimator, one.n) for one in judged] for judged in found] == [
         [(name, n) for name in names] for n in (100, 200)
     ]
-    assert len(ledger.results) == 2 * 4 * 7  # sizes, estimators, measures
+    assert len(ledger.results) == 1 + 2 * 4 * 7  # the target's support; sizes, estimators, measures
+    (support,) = ledger.claims
+    assert support.holds
 
 
 def test_a_policy_without_a_belief_has_nothing_to_judge(asked: Job, opened: Gate) -> None:

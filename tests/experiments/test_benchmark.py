@@ -1,0 +1,56 @@
+"""Speed as a command: every policy is timed after compilation, and the sum is held against a threshold."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments import benchmark, exporting
+from experiments.results import load_results, load_summary
+from experiments.run import main
+from tests.compiled import small
+
+WORDS = (
+    "experiment=benchmark", *small("world"), "policy=fixed", "horizon=20", "seeds=8", "experiment.repeats=2",
+    *(f"~experiment.policies.{name}" for name in ("uniform", "epsilon_greedy", "thompson", "linucb")),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one benchmark of one policy."""
+    place = tmp_path_factory.mktemp("benchmark")
+    assert main([*WORDS, f"hydra.run.dir={place}"]) == 0
+    return place
+
+
+def test_cpu_time_and_compilation_are_told_by_policy(folder: Path) -> None:
+    table = load_results(folder)
+    assert set(table["section"]) == {"speed"}
+    assert set(table["policy"]) == {"fixed"}
+    value = table.set_index("measure")["value"]
+    each = value["cpu_seconds"] / (8 * 20) * 1e6
+    assert value["cpu_microseconds_per_evaluation"] == pytest.approx(each)
+    assert 0 < value["cpu_seconds"] < value["compile_cpu_seconds"]
+    assert value["programs_compiled"] >= 1
+
+
+def test_the_folder_is_whole_and_has_no_candidate(folder: Path) -> None:
+    summary = load_summary(folder)
+    files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert files == set(summary.files) == {"config.yaml", "results.parquet", "report.html", "summary.json"}
+    assert summary.verdict == "measured"
+    (claim,) = summary.claims
+    assert claim.claim == "1 policies x 8 seeds x 20 evaluations, after compilation"
+    assert (claim.required, claim.holds) == ("< 10 CPU s", True)
+
+
+def test_the_claim_fails_when_a_policy_is_slow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(benchmark, "_timed", lambda *_, **__: (1.0, 10.0, 1))
+    monkeypatch.setattr(exporting, "write_report", lambda out: out)
+    assert main([*WORDS, f"hydra.run.dir={tmp_path}"]) == 0
+    (claim,) = load_summary(tmp_path).claims
+    assert (claim.measured, claim.holds) == ("10.0 CPU s", False)
+    assert main([*WORDS, f"hydra.run.dir={tmp_path}", "strict=true"]) == 1
+    assert "1 of 1 claims fail" in capsys.readouterr().err
