@@ -216,4 +216,4 @@ def function_of(built: object, name: str) -> Callable[..., Any]:
     if not callable(found):
         need = f"a module whose __all__ lists the function {name!r}{nearest(name, public)}"
         raise refuse(f"{module.__name__}.{type(built).__name__}", public, need)
-    return found  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]  # getattr of a module is untyped

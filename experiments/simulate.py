@@ -24,7 +24,7 @@ from policies.decide import decide
 
 __all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "register", "simulate"]
 
-jax.config.update("jax_enable_x64", True)  # dtypes are then what the arrays say, float32 included
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # dtypes are then what arrays say
 
 CHUNK = 16  # items that run side by side: their states fit the second-level cache
 SLAB = 128  # items per call of the compiled program; fewer seeds make smaller slabs
@@ -75,14 +75,17 @@ class Trajectory(NamedTuple):
     expected: Array
 
 
+def register(kind: type) -> None:
+    """Make a parameter dataclass a JAX tree, once: numbers are leaves, `static` fields are structure."""
+    _register_once(kind)
+
+
 @cache
-def register(kind: type) -> type:
-    """Make a parameter dataclass a JAX tree: numbers are leaves, `static` fields are structure."""
+def _register_once(kind: Any) -> None:
     fields = dataclasses.fields(kind)
     static = [f.name for f in fields if f.metadata.get("static")]
     numbers = [f.name for f in fields if not f.metadata.get("static")]
     jax.tree_util.register_dataclass(kind, data_fields=numbers, meta_fields=static)
-    return kind
 
 
 class _Item(NamedTuple):
@@ -162,13 +165,15 @@ def _slab(
     each: tuple[_Item, RoundNoise],
 ) -> tuple[Any, Trajectory]:
     run = partial(_episode, world, policy, precision, shared)
-    return jax.lax.map(run, each, batch_size=CHUNK)
+    out: tuple[Any, Trajectory] = jax.lax.map(run, each, batch_size=CHUNK)
+    return out
 
 
 @partial(jax.jit, static_argnames=("n_rounds", "precision"), compiler_options=COMPILER)
 def _noise(master: Array, purpose: Array, seeds: Array, *, n_rounds: int, precision: str) -> RoundNoise:
     draw = partial(episode_noise, master, purpose, n_rounds=n_rounds, dtype=precision)
-    return jax.vmap(draw)(seeds)
+    drawn: RoundNoise = jax.vmap(draw)(seeds)
+    return drawn
 
 
 def _stack(trees: Sequence[Any], precision: str) -> Any:

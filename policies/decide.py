@@ -39,6 +39,9 @@ def decide(policy: Policy, params: Any, state: Any, context: Context, known: tup
 
     Returns:
         The decision, what was drawn, and the masses it was drawn from.
+
+    Raises:
+        ValueError: a policy without a window.
     """
     if policy.window is None:
         raise ValueError("this policy has no window: wrap it with policies.constrained.constrained")

@@ -7,7 +7,7 @@ Source: Bierman (1977), Potter's square-root update; Sherman & Morrison (1950).
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -156,7 +156,8 @@ def _belief_slots(
     prior = xp.sum(x * x) * params.prior_sd * params.prior_sd
     mean = params.prior_mean + xp.where(known, theta @ x, 0.0)
     sd = _root(xp.where(known, variance, prior))
-    draws = normal_draws(MAX_WINDOW, spec.n_draws)[: action_ids.shape[0]]
+    m = action_ids.shape[0]
+    draws = normal_draws(max(MAX_WINDOW, m), spec.n_draws)[:m]
     return Belief(mean, sd, mean[:, None] + sd[:, None] * _constant(sd, draws))
 
 
@@ -187,9 +188,15 @@ def _update_slots(
     new = SlotState(
         key, theta + alpha * residual * gain, covariance - alpha * gain[:, None] * gain[None, :], clock, clock
     )
-    old = SlotState(*(leaf[slot] for leaf in state[:-1]), state.clock)
+    old = SlotState(state.key[slot], state.theta[slot], state.covariance[slot], state.stamp[slot], state.clock)
     row = choose(feedback.valid, new, old)  # of the slot alone: the table itself is never copied
-    return SlotState(*(set_row(leaf, slot, part) for leaf, part in zip(state[:-1], row[:-1], strict=True)), row.clock)
+    return SlotState(
+        set_row(state.key, slot, row.key),
+        set_row(state.theta, slot, row.theta),
+        set_row(state.covariance, slot, row.covariance),
+        set_row(state.stamp, slot, row.stamp),
+        row.clock,
+    )
 
 
 @cache
@@ -202,18 +209,17 @@ def linear_model(spec: Spec) -> LinearModel:
     if spec.features not in ("shared", "disjoint"):
         raise ValueError(f"features = {spec.features!r}, need 'shared' or 'disjoint'")
     shared = spec.features == "shared"
+    start: Callable[..., Any] = _start_shared if shared else _start_slots
+    believe: Callable[..., Belief] = _belief_shared if shared else _belief_slots
+    learn: Callable[..., Any] = _update_shared if shared else _update_slots
 
-    def init(params: LinearParams) -> SharedState | SlotState:
-        return _start_shared(spec, params) if shared else _start_slots(spec, params)
+    def init(params: LinearParams) -> Any:
+        return start(spec, params)
 
-    def belief(params: LinearParams, state: object, contexts: Array, task: Array, action_ids: Array) -> Belief:
-        form = _belief_shared if shared else _belief_slots
-        return form(spec, params, state, (contexts, task), action_ids)  # type: ignore[operator]
+    def belief(params: LinearParams, state: Any, contexts: Array, task: Array, action_ids: Array) -> Belief:
+        return believe(spec, params, state, (contexts, task), action_ids)
 
-    def update(
-        params: LinearParams, state: object, decision: Decision, choice: Choice, feedback: Feedback
-    ) -> SharedState | SlotState:
-        form = _update_shared if shared else _update_slots
-        return form(spec, params, state, (decision, choice, feedback))  # type: ignore[operator]
+    def update(params: LinearParams, state: Any, decision: Decision, choice: Choice, feedback: Feedback) -> Any:
+        return learn(spec, params, state, (decision, choice, feedback))
 
     return LinearModel(init, belief, update)

@@ -207,7 +207,7 @@ def test_seeds_keep_their_order_across_slabs_and_only_the_first_keep_their_whole
         for begin in range(0, len(items), slab):
             part = items[begin : begin + slab]
             column = np.repeat(100 * part[:, 1:2] + part[:, 2:], 4, axis=1)
-            leaves = {name: column for name in Trajectory._fields} | {"outcome": Outcome(*[column] * 7)}
+            leaves: dict[str, Any] = dict.fromkeys(Trajectory._fields, column) | {"outcome": Outcome(*[column] * 7)}
             yield part, None, Trajectory(**leaves)
 
     monkeypatch.setattr(convergence, "simulate", fake)

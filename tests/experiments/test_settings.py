@@ -143,7 +143,7 @@ def test_build_refuses_a_node_without_a_target() -> None:
     with pytest.raises(ConfigError, match="^x: got {'a': 1}, need a node with a _target_"):
         build({"a": 1}, "x")
     with pytest.raises(ConfigError, match="need a mapping"):
-        build([1], "x")  # type: ignore[arg-type]
+        build([1], "x")  # type: ignore[arg-type]  # the wrong kind on purpose
 
 
 def test_numeric_leaves_are_every_number_but_no_flag_with_the_rules_of_its_field() -> None:

@@ -13,7 +13,7 @@ def test_draws_are_opposite_pairs_of_unit_variance(dimension: int, n_draws: int)
     half = n_draws // 2
     assert z.shape == (dimension, n_draws)
     assert np.array_equal(z[:, :half], -z[:, half:])
-    assert np.all(z.mean(axis=1) == 0)
+    assert np.abs(z.mean(axis=1)).max() < 1e-15  # pairs cancel; only the order of summation rounds
     assert np.mean(z**2, axis=1) == pytest.approx(np.ones(dimension))
 
 

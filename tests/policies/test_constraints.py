@@ -1,0 +1,140 @@
+"""Hard limits and trust region, in exact decimals, with a reason for every exclusion."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from envs.lattice import AxisRange, Lattice, LatticeRanges
+from policies.base import Spec
+from policies.constraints import Bounds, Limits, Params, Radius, Reason, bounds, legal, offsets, start, window
+
+LATTICE = Lattice.from_ranges(
+    LatticeRanges(temperature=AxisRange("0.5", "0.9", "0.1"), max_tokens=AxisRange("100", "500", "100"))
+)
+SPEC = Spec(LATTICE.shape, ((0.0,),) * 5, offsets(LATTICE, Params()), n_tasks=2, d=1)
+RECORDED = np.ones((2, 25), np.bool_)
+
+
+def limits_of(params: Params, recorded: np.ndarray = RECORDED) -> Bounds:
+    return bounds(LATTICE, params, recorded=recorded)
+
+
+def at(temperature: str, max_tokens: str) -> np.int32:
+    return np.int32(LATTICE.action_id({"temperature": temperature, "max_tokens": max_tokens}))
+
+
+def test_a_radius_of_two_tenths_is_two_steps_of_a_tenth() -> None:
+    """0.9 - 0.7 > 0.2 in floats; both ends of the region are slots all the same."""
+    held = window(SPEC, limits_of(Params()), at("0.7", "300"), np.int32(0))
+    assert SPEC.k == 25
+    assert at("0.9", "500") in held.action_ids[held.feasible]
+    assert at("0.5", "100") in held.action_ids[held.feasible]
+    assert held.feasible.all()
+
+
+@pytest.mark.parametrize(("radius", "reach"), [("0.2", 2), ("0.19", 1), ("0.3", 3), ("0", 0), ("", 1)])
+def test_a_radius_reaches_the_steps_that_fit(radius: str, reach: int) -> None:
+    params = Params(radius=Radius(temperature=radius))
+    assert {move[0] for move in offsets(LATTICE, params)} == set(range(-reach, reach + 1))
+    assert limits_of(params).radius.tolist() == [reach, 2, 0, 0, 0]
+
+
+def test_slots_come_in_ascending_id() -> None:
+    held = window(SPEC, limits_of(Params()), at("0.7", "300"), np.int32(0))
+    assert held.action_ids.tolist() == list(range(25))
+    assert held.action_ids[held.incumbent] == at("0.7", "300")
+
+
+def test_a_window_beyond_256_slots_is_refused_with_its_numbers() -> None:
+    """(2 * 8 + 1)^2 = 289."""
+    wide = Params(radius=Radius(temperature="0.8", max_tokens="800"))
+    with pytest.raises(ValueError, match=r"the window has 289 slots .*'temperature': 8, 'max_tokens': 8.* at most 256"):
+        offsets(LATTICE, wide)
+
+
+def test_a_negative_radius_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"constraints.radius.temperature = -0.1, need a number >= 0"):
+        offsets(LATTICE, Params(radius=Radius(temperature="-0.1")))
+
+
+def test_limits_that_hold_no_value_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"constraints.temperature allows \[0.91, 0.9\], .* 0.5 .. 0.9; no action"):
+        limits_of(Params(temperature=Limits(lowest="0.91")))
+
+
+def test_limits_are_inclusive_and_exact() -> None:
+    limits = limits_of(Params(temperature=Limits("0.6", "0.7"), max_tokens=Limits(highest="250")))
+    assert limits.lowest.tolist() == [1, 0, 0, 0, 0]
+    assert limits.highest.tolist() == [2, 1, 0, 0, 0]
+    assert legal(LATTICE, limits)[0].sum() == 4
+
+
+@pytest.mark.parametrize(("temperature", "max_tokens"), product(("0.5", "0.9"), ("100", "500")))
+def test_at_a_corner_a_quarter_of_the_window_is_on_the_lattice(temperature: str, max_tokens: str) -> None:
+    held = window(SPEC, limits_of(Params()), at(temperature, max_tokens), np.int32(0))
+    assert held.feasible.sum() == 9
+    assert (held.reason == Reason.OUTSIDE_LATTICE).sum() == 16
+    assert set(held.action_ids[~held.feasible].tolist()) == {int(at(temperature, max_tokens))}
+    assert len(set(held.action_ids[held.feasible].tolist())) == 9
+
+
+def test_every_reason_is_right_wherever_the_centre_stands() -> None:
+    """Against a plain scan: lattice, then limits, then region, then record, the first that excludes."""
+    recorded = np.random.Generator(np.random.Philox(0)).random((2, 25)) < 0.8
+    limits = limits_of(Params(temperature=Limits(highest="0.8")), recorded)
+    limits = limits._replace(radius=np.array([1, 2, 0, 0, 0], np.int32))
+    for centre, task in product(range(25), range(2)):
+        held = window(SPEC, limits, np.int32(centre), np.int32(task))
+        for (step, jump, *_), reason in zip(SPEC.offsets, held.reason, strict=True):
+            row, column = centre // 5 + step, centre % 5 + jump
+            wanted = Reason.FEASIBLE
+            if not (0 <= row < 5 and 0 <= column < 5):
+                wanted = Reason.OUTSIDE_LATTICE
+            elif row > 3:
+                wanted = Reason.HARD_LIMIT
+            elif abs(step) > 1:
+                wanted = Reason.TRUST_REGION
+            elif not recorded[task, 5 * row + column]:
+                wanted = Reason.UNRECORDED
+            assert reason == wanted or not (held.reason[held.feasible] != 0).any() and held.feasible.sum() == 1
+        assert np.array_equal(held.feasible, held.reason == Reason.FEASIBLE)
+
+
+def test_with_nothing_allowed_the_centre_alone_is() -> None:
+    held = window(SPEC, limits_of(Params(), np.zeros((2, 25), np.bool_)), at("0.7", "300"), np.int32(1))
+    assert np.flatnonzero(held.feasible).tolist() == [held.incumbent]
+    assert held.reason[held.incumbent] == Reason.FEASIBLE
+
+
+def test_a_start_that_is_legal_stays() -> None:
+    home = np.array([at("0.7", "300"), at("0.5", "100")], np.int32)
+    assert np.array_equal(start(LATTICE, limits_of(Params()), home), home)
+
+
+def test_a_start_that_is_not_legal_moves_to_the_nearest_that_is() -> None:
+    limits = limits_of(Params(temperature=Limits(highest="0.7"), max_tokens=Limits(lowest="200")))
+    home = np.array([at("0.9", "500"), at("0.6", "100")], np.int32)
+    assert start(LATTICE, limits, home).tolist() == [at("0.7", "500"), at("0.6", "200")]
+
+
+def test_a_start_among_equals_is_the_lowest_id() -> None:
+    recorded = RECORDED.copy()
+    recorded[0, at("0.7", "300")] = False
+    home = np.full(2, at("0.7", "300"), np.int32)
+    assert start(LATTICE, limits_of(Params(), recorded), home).tolist() == [at("0.6", "300"), at("0.7", "300")]
+
+
+def test_a_task_type_without_a_legal_action_is_refused() -> None:
+    recorded = RECORDED.copy()
+    recorded[1] = False
+    with pytest.raises(ValueError, match="no action meets the hard limits for task type 1; widen constraints"):
+        start(LATTICE, limits_of(Params(), recorded), np.zeros(2, np.int32))
+
+
+def test_uneven_steps_have_no_radius() -> None:
+    first, *others = LATTICE.axes
+    uneven = replace(LATTICE, axes=(first._replace(values=("0.5", "0.6", "0.8")), *others))
+    with pytest.raises(ValueError, match=r"axis temperature has uneven steps .*, a radius needs even ones"):
+        offsets(uneven, Params())
