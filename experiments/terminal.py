@@ -90,11 +90,7 @@ class Progress:
             raise ValueError(f"stage {name!r} was already run; names of stages differ")
         start = self._clock()
         try:
-            yield (
-                self._live_stage(name, total, unit)
-                if self._live
-                else self._plain(name, total, unit)
-            )
+            yield (self._live_stage(name, total, unit) if self._live else self._plain(name, total, unit))
         finally:
             self.timings[name] = self._clock() - start
             if self._live is None:
@@ -122,9 +118,7 @@ class Progress:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_claims(
-    summary: Summary, *, report: Path | None = None, console: Console | None = None
-) -> None:
+def print_claims(summary: Summary, *, report: Path | None = None, console: Console | None = None) -> None:
     """Print the claims as a table, then the verdict, its reasons and where the report lies.
 
     Args:

@@ -17,9 +17,7 @@ def test_a_bare_pytest_looks_into_tests_and_all_packages(pytestconfig: pytest.Co
 
 
 @pytest.mark.slow
-def test_the_files_with_an_example_and_no_others_are_collected(
-    root: Path, sources: dict[str, str]
-) -> None:
+def test_the_files_with_an_example_and_no_others_are_collected(root: Path, sources: dict[str, str]) -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *PACKAGES]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

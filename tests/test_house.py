@@ -96,12 +96,10 @@ def _circles(name: str, arrows: dict[str, list[str]], trail: tuple[str, ...]) ->
 def no_circles(sources: Sources) -> list[str]:
     """No file reaches itself through its imports, those for types included."""
     trees = {
-        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree
-        for path, tree in _python(sources)
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree for path, tree in _python(sources)
     }
     arrows = {
-        name: sorted({found.module for found in _imports(tree)} & trees.keys() - {name})
-        for name, tree in trees.items()
+        name: sorted({found.module for found in _imports(tree)} & trees.keys() - {name}) for name, tree in trees.items()
     }
     return [circle for name in trees for circle in _circles(name, arrows, ())]
 
@@ -138,9 +136,7 @@ def files_and_functions_are_short(sources: Sources) -> list[str]:
         for function in _functions(tree):
             n_lines = (function.end_lineno or 0) - function.lineno + 1
             sizes[f"{path}:{function.lineno} {function.name}"] = (n_lines, MAX_FUNCTION)
-        wrong += [
-            f"{what} has {n} lines, at most {top}" for what, (n, top) in sizes.items() if n > top
-        ]
+        wrong += [f"{what} has {n} lines, at most {top}" for what, (n, top) in sizes.items() if n > top]
     return wrong
 
 
@@ -149,9 +145,7 @@ def _depth(node: ast.AST) -> int:
     deepest = 0
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, Function | ast.ClassDef | ast.Lambda):
-            is_elif = (
-                isinstance(node, ast.If) and isinstance(child, ast.If) and [child] == node.orelse
-            )
+            is_elif = isinstance(node, ast.If) and isinstance(child, ast.If) and [child] == node.orelse
             deepest = max(deepest, _depth(child) + (isinstance(child, BLOCKS) and not is_elif))
     return deepest
 

@@ -71,9 +71,7 @@ def targets_resolve(sources: Sources) -> list[str]:
 def every_file_has_its_test(sources: Sources) -> list[str]:
     """`policies/x.py` has `tests/policies/test_x.py`, or a contract test runs its yaml."""
     contracts = " ".join(text for _, text in _texts(sources, "tests/contracts/test_", ".py"))
-    covered = {
-        file for path, file, _ in _targets(sources) if f'"{path.split("/")[1]}"' in contracts
-    }
+    covered = {file for path, file, _ in _targets(sources) if f'"{path.split("/")[1]}"' in contracts}
     wrong = []
     for package in PACKAGES:
         for path, _ in _texts(sources, f"{package}/", ".py"):
@@ -109,12 +107,8 @@ def skips_have_reasons(sources: Sources) -> list[str]:
 
 def _suppressions(text: str) -> list[tuple[int, str]]:
     tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-    comments = [
-        (token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT
-    ]
-    return [
-        (line, comment) for line, comment in comments if re.search(r"type: *ignore|noqa", comment)
-    ]
+    comments = [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+    return [(line, comment) for line, comment in comments if re.search(r"type: *ignore|noqa", comment)]
 
 
 def suppressions_are_rare(sources: Sources) -> list[str]:
@@ -158,11 +152,7 @@ def pins_are_hashed_and_name_no_host(sources: Sources) -> list[str]:
 def pages_are_short(sources: Sources) -> list[str]:
     """A page is read when it is short."""
     sizes = {path: sources[path].count("\n") for path in PAGES if path in sources}
-    return [
-        f"{path} has {n} lines, at most {PAGES[path]}"
-        for path, n in sizes.items()
-        if n > PAGES[path]
-    ]
+    return [f"{path} has {n} lines, at most {PAGES[path]}" for path, n in sizes.items() if n > PAGES[path]]
 
 
 def pages_name_what_exists(sources: Sources) -> list[str]:

@@ -45,9 +45,7 @@ def light_modules(root: Path) -> list[str]:
     """Every module left of experiments, but for the homes of the heavy packages."""
     files = (path for folder in LIGHT_FOLDERS for path in sorted((root / folder).rglob("*.py")))
     paths = [path.relative_to(root).as_posix() for path in files]
-    names = [
-        path.removesuffix(".py").replace("/", ".") for path in paths if path not in HEAVY_HOMES
-    ]
+    names = [path.removesuffix(".py").replace("/", ".") for path in paths if path not in HEAVY_HOMES]
     return [name.removesuffix(".__init__") for name in names]
 
 

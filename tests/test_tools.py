@@ -20,9 +20,7 @@ FAULTS = {  # rule -> a file in envs/ that breaks it; `_` is a good header
 def run_tool(root: Path, *arguments: str, text: str = "") -> subprocess.CompletedProcess[str]:
     """A module of this interpreter, run in the repository, with `text` on its input."""
     command = [sys.executable, "-m", *arguments]
-    return subprocess.run(
-        command, cwd=root, input=text, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(command, cwd=root, input=text, capture_output=True, text=True, check=False)
 
 
 def test_every_file_is_formatted(root: Path) -> None:

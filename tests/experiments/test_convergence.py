@@ -208,7 +208,7 @@ def test_seeds_keep_their_order_across_slabs_and_only_the_first_keep_their_whole
             part = items[begin : begin + slab]
             column = np.repeat(100 * part[:, 1:2] + part[:, 2:], 4, axis=1)
             leaves: dict[str, Any] = dict.fromkeys(Trajectory._fields, column) | {"outcome": Outcome(*[column] * 7)}
-            yield part, None, Trajectory(**leaves)
+            yield part, None, Trajectory._make(leaves[name] for name in Trajectory._fields)
 
     monkeypatch.setattr(convergence, "simulate", fake)
     plan = train_plan(0, n_seeds, n_rounds=4, precision="float64")

@@ -24,9 +24,7 @@ def test_our_own_folders_are_accepted(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_strangers_folder_is_refused_with_both_places(
-    name: str, root: Path, tmp_path: Path
-) -> None:
+def test_a_strangers_folder_is_refused_with_both_places(name: str, root: Path, tmp_path: Path) -> None:
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").touch()
     done = import_experiments(root, tmp_path)

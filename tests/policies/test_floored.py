@@ -1,6 +1,5 @@
 """The exploration floor, by hand and as a law."""
 
-import numpy as np
 import pytest
 
 from policies.floored import floored

@@ -1,0 +1,84 @@
+"""Simulated traffic as decision logs: whole, replayable, and within its bounds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from envs.tasks import fingerprint
+from evaluators.audit import audit
+from evaluators.decisions import DecisionLog
+from evaluators.log import read_log, write_log
+from experiments.frozen import point_mass
+from experiments.logs import Identity, log_of_rows, log_of_run, recommendations
+from policies.masses import TOTAL
+from tests.compiled import LIMITS, learning_runs, log, logger, world
+
+WHO = Identity("test", "ab" * 32, 7)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def written() -> DecisionLog:
+    return log_of_rows(world(), log(), logger(), WHO)
+
+
+def test_a_frozen_policys_log_passes_the_files_checks_and_comes_back_the_same(
+    written: DecisionLog, tmp_path: Path
+) -> None:
+    write_log(tmp_path / "log.parquet", written)
+    back = read_log(tmp_path / "log.parquet", lattice=world().lattice)
+    for name in ("masses", "propensity", "reward", "timestamp", "context", "prompt_hash"):
+        np.testing.assert_array_equal(getattr(back, name), getattr(written, name))
+
+
+def test_a_frozen_policys_log_is_what_was_drawn(written: DecisionLog) -> None:
+    rows = log()
+    np.testing.assert_array_equal(written.action_id, rows.action_id)
+    np.testing.assert_array_equal(written.propensity, rows.mass / TOTAL)
+    np.testing.assert_array_equal(written.reward, rows.reward)
+    task = world().population.tasks[rows.index[0]]
+    assert written.fingerprint[0] == fingerprint(task, task_type=str(written.task_type[0]))
+
+
+def test_evaluations_count_each_task_type_by_itself(written: DecisionLog) -> None:
+    for name in world().population.names:
+        mine = written.evaluation[written.task_type == name]
+        np.testing.assert_array_equal(mine, np.arange(len(mine)))
+
+
+def test_an_audit_finds_nothing_in_logs_of_frozen_and_of_learning_policies(written: DecisionLog) -> None:
+    runs = learning_runs()
+    logs = [written, *(log_of_run(world(), run, seeds=range(2), who=WHO) for run in runs)]
+    for each in logs:
+        found = audit(each, world().lattice, constraints=LIMITS)
+        assert found.holds, found.violations
+
+
+def test_a_learning_runs_log_passes_the_files_checks(tmp_path: Path) -> None:
+    run = learning_runs()[0]
+    whole = log_of_run(world(), run, seeds=range(3), who=WHO)
+    write_log(tmp_path / "log.parquet", whole)
+    assert len(whole) == 3 * run.centre.shape[1]
+    np.testing.assert_array_equal(whole.centre[: run.centre.shape[1]], run.centre[0])
+
+
+def test_recommendations_of_the_logger_itself_are_its_log(written: DecisionLog) -> None:
+    again = recommendations(world(), log(), logger(), WHO)
+    np.testing.assert_array_equal(again.action_id, written.action_id)
+    assert np.isnan(again.reward).all()
+
+
+def test_recommendations_follow_the_candidates_own_masses() -> None:
+    slots = np.asarray(logger().windows.incumbent)
+    candidate = point_mass("stay", logger(), slots)
+    said = recommendations(world(), log(), candidate, WHO)
+    np.testing.assert_array_equal(said.action_id, said.centre)
+    assert (said.propensity == 1.0).all()
+
+
+def test_prompts_are_hashed_under_a_key_that_the_master_seed_makes(written: DecisionLog) -> None:
+    other = log_of_rows(world(), log(), logger(), WHO._replace(master_seed=8))
+    assert not np.any(other.prompt_hash == written.prompt_hash)
+    same_task = log().index == log().index[0]
+    assert len(set(written.prompt_hash[same_task])) == 1

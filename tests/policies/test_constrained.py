@@ -1,0 +1,175 @@
+"""Bounds hold whatever the learner does; approvals move only when the rule says so."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from policies.approval import Params as ApprovalParams
+from policies.approval import leaves as rule_leaves
+from policies.base import Choice, Window
+from policies.build import bounded
+from policies.constrained import BoundedState, check_rule
+from policies.constraints import Params as ConstraintParams
+from policies.decide import Decided, decide
+from policies.learners import thompson, uniform
+from policies.masses import TOTAL
+from tests.examples import LIMITS, small_world
+from tests.hand import feedback, generator, leaves
+
+WORLD = small_world()
+LEARNERS: dict[str, Any] = {
+    "uniform": uniform.Params(),
+    "thompson shared": thompson.Params(n_draws=16),
+    "thompson disjoint": thompson.Params(n_draws=16, features="disjoint"),
+}
+
+
+class Bound:
+    """A bounded policy at work: decides, is told a reward, and shows what it approved."""
+
+    def __init__(self, learner: Any, rule: ApprovalParams, *, constraints: ConstraintParams = LIMITS) -> None:
+        self.made = bounded(WORLD, constraints=constraints, approval=rule, learner=learner)
+        self.state: BoundedState = self.made.policy.init(self.made.params)
+
+    def decide(self, rng: np.random.Generator, task: int = 0) -> Decided:
+        context = WORLD.world.context(
+            WORLD.params, WORLD.world.init(WORLD.params), np.int32(task), np.float64(rng.random())
+        )
+        known = (np.int32(0), np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
+        return decide(self.made.policy, self.made.params, self.state, context, known)
+
+    def learn(self, done: Decided, reward: float, *, valid: bool = True) -> None:
+        seen = (done.decision, done.choice, feedback(reward, valid=valid))
+        self.state = self.made.policy.update(self.made.params, self.state, *seen)
+
+
+def forced(done: Decided, slot: int) -> Decided:
+    """The same decision, had this slot been drawn with certainty."""
+    chosen = Choice(np.int32(slot), done.decision.window.action_ids[slot], np.int32(TOTAL))
+    return done._replace(choice=chosen)
+
+
+def other_slot(held: Window) -> int:
+    """A feasible slot that is not the incumbent's."""
+    return next(int(slot) for slot in np.flatnonzero(held.feasible) if slot != held.incumbent)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_no_action_leaves_the_trust_region_or_the_hard_limits(kind: str, seed: int) -> None:
+    """500 rounds with rewards drawn at random, so that approvals wander far over the lattice."""
+    rule = "two_sample" if kind == "uniform" else "improve"
+    policy = Bound(
+        LEARNERS[kind], ApprovalParams(rule=rule, min_evaluations=1, gamma=0.5, gain=0.0, z=0.0, min_plays=2)
+    )
+    rng = generator(seed)
+    for i in range(500):
+        task = i % 2
+        home = WORLD.lattice.parameters(int(policy.state.approved[task]))
+        done = policy.decide(rng, task)
+        chosen = WORLD.lattice.parameters(int(done.choice.action_id))
+        assert abs(round(10 * chosen["temperature"]) - round(10 * home["temperature"])) <= 2
+        assert abs(chosen["max_tokens"] - home["max_tokens"]) <= 200
+        assert chosen["temperature"] <= 1.1
+        assert chosen["max_tokens"] >= 212
+        policy.learn(done, float(rng.random()), valid=bool(rng.random() < 0.95))
+    assert policy.state.approvals.min() >= 2
+
+
+def test_an_approval_waits_for_its_evaluations_and_holds_from_the_next_decision_on() -> None:
+    """`two_sample`, 2 plays a side: rewards 0 at home, 1 elsewhere; four plays suffice, six are asked for."""
+    policy = Bound(uniform.Params(), ApprovalParams(rule="two_sample", min_evaluations=6, min_plays=2))
+    rng, home = generator(), int(policy.state.approved[0])
+    for play in range(6):
+        assert policy.state.approved[0] == home
+        done = policy.decide(rng)
+        held = done.decision.window
+        assert held.action_ids[held.incumbent] == home
+        better = play % 2 == 1
+        slot = other_slot(held) if better else int(held.incumbent)
+        policy.learn(forced(done, slot), float(better))
+    moved = int(policy.state.approved[0])
+    assert moved == held.action_ids[other_slot(held)]
+    after = policy.decide(rng).decision.window
+    assert after.action_ids[after.incumbent] == moved
+    assert policy.state.approvals.tolist() == [1, 0]
+    assert policy.state.since.tolist() == [0, 0]
+    assert not policy.state.tally.any()
+
+
+def test_a_task_type_never_moves_another() -> None:
+    policy = Bound(LEARNERS["uniform"], ApprovalParams(rule="two_sample", min_evaluations=1))
+    before, rng = policy.state, generator()
+    for _ in range(50):
+        policy.learn(policy.decide(rng, 1), float(rng.random()))
+    for old, new in zip(before[1:], policy.state[1:], strict=True):
+        assert np.array_equal(old[0], new[0])
+    assert policy.state.seen.tolist() == [0, 50]
+
+
+@pytest.mark.parametrize(("gain", "moves"), [(0.0, True), (1.0, False)])
+def test_improve_moves_only_beyond_its_margin(gain: float, moves: bool) -> None:
+    """Reward 1 for one action and 0 at home, 20 plays each: surely better, yet by less than the whole range."""
+    rule = ApprovalParams(rule="improve", gamma=0.8, gain=gain, min_evaluations=40)
+    policy, rng = Bound(LEARNERS["thompson disjoint"], rule), generator()
+    for play in range(40):
+        done = policy.decide(rng)
+        held = done.decision.window
+        policy.learn(forced(done, other_slot(held) if play % 2 else int(held.incumbent)), 0.9 * (play % 2))
+    assert (policy.state.approvals[0] == 1) == moves
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_an_invalid_reward_leaves_everything_bit_equal(kind: str) -> None:
+    policy = Bound(LEARNERS[kind], ApprovalParams(rule="two_sample", min_evaluations=1))
+    rng = generator()
+    for _ in range(20):
+        policy.learn(policy.decide(rng), float(rng.random()))
+    before = leaves(policy.state)
+    policy.learn(policy.decide(rng), float("nan"), valid=False)
+    assert leaves(policy.state) == before
+
+
+def test_the_reservoir_holds_the_most_recent_contexts() -> None:
+    policy, rng = Bound(uniform.Params(), ApprovalParams(rule="two_sample")), generator()
+    size, seen = policy.made.spec.reservoir, []
+    for i in range(size + 3):
+        done = policy.decide(rng)
+        policy.learn(done, 0.5)
+        seen.append(done.decision.features)
+        if i == 0:
+            assert np.array_equal(policy.state.contexts[0], np.stack(seen * size))
+    recent = np.stack(seen[size:] + seen[3:size])
+    assert np.array_equal(policy.state.contexts[0], recent)
+
+
+@pytest.mark.parametrize("kind", ["thompson shared", "thompson disjoint"])
+def test_the_belief_over_the_reservoir_is_the_average_over_its_contexts(kind: str) -> None:
+    policy, rng = Bound(LEARNERS[kind], ApprovalParams(min_evaluations=100)), generator()
+    for _ in range(60):
+        policy.learn(policy.decide(rng), float(rng.random()))
+    belief, contexts = policy.made.policy.belief, policy.state.contexts[0]
+    assert belief is not None
+    ids = np.arange(WORLD.lattice.size, dtype=np.int32)
+    whole = belief(policy.made.params, policy.state, contexts, np.int32(0), ids)
+    each = [belief(policy.made.params, policy.state, one[None, :], np.int32(0), ids).mean for one in contexts]
+    assert whole.mean == pytest.approx(np.mean(each, axis=0), abs=1e-12)
+
+
+def test_improve_without_a_belief_is_refused() -> None:
+    with pytest.raises(ValueError, match="approval.rule = 'improve' needs a belief, .* use approval=two_sample"):
+        check_rule(ApprovalParams(rule="improve"), uniform.make(Bound(uniform.Params(), TWO).made.spec))
+    check_rule(TWO, uniform.make(Bound(uniform.Params(), TWO).made.spec))
+
+
+TWO = ApprovalParams(rule="two_sample")
+
+
+def test_a_narrower_radius_is_a_number_not_a_new_policy() -> None:
+    policy = Bound(uniform.Params(), TWO)
+    limits = policy.made.params.limits
+    still = policy.made.params._replace(limits=limits._replace(radius=0 * limits.radius), approval=rule_leaves(TWO))
+    assert policy.made.policy.window is not None
+    held = policy.made.policy.window(still, policy.state, np.int32(0))
+    assert np.flatnonzero(held.feasible).tolist() == [held.incumbent]
