@@ -15,7 +15,7 @@ from experiments.measurement import Measurement
 from experiments.results import Results, Summary
 from experiments.settings import Job
 from experiments.terminal import Progress
-from experiments.vetting import Ledger, gate_of, judge_estimators, null_gate, open_bench, workers
+from experiments.vetting import Ledger, check_questions, gate_of, judge_estimators, null_gate, open_bench, workers
 
 __all__ = ["Params", "run"]
 
@@ -41,6 +41,7 @@ def run(job: Job) -> Summary:
         ValueError: the world refuses its numbers, or its truth is not exact.
     """
     params, ledger = job.pick("experiment", Params), Ledger(Results(), [])
+    check_questions(job, params)
     bench = open_bench(job)
     if not bench.worlds.judge.is_exact:
         raise ValueError(

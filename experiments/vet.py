@@ -25,6 +25,7 @@ from experiments.terminal import Progress
 from experiments.vetting import (
     Bench,
     Ledger,
+    check_questions,
     gate_of,
     judge_estimators,
     learning_runs,
@@ -60,11 +61,12 @@ def run(job: Job) -> Summary:
     """The whole chain; writes the run's folder and prints the claims.
 
     Raises:
-        ConfigError: a group is missing or of another kind.
+        ConfigError: a group is missing or of another kind, or nothing is asked of it.
         ValueError: the world, the bounds or the sizes refuse their numbers.
     """
     params, begin = job.pick("experiment", Params), time.process_time()
     ledger = Ledger(Results(), [])
+    check_questions(job, params)
     with counted() as programs, Progress() as progress:
         bench = open_bench(job)
         _world(bench, ledger)

@@ -29,7 +29,17 @@ from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded, learner_module
 from policies.constraints import Params as ConstraintParams
 
-__all__ = ["Bench", "Worlds", "build_worlds", "gate_of", "learning_runs", "n_items", "open_bench", "policy_set"]
+__all__ = [
+    "Bench",
+    "Worlds",
+    "build_worlds",
+    "check_questions",
+    "gate_of",
+    "learning_runs",
+    "n_items",
+    "open_bench",
+    "policy_set",
+]
 __all__ += ["sides", "truth_for", "under_bounds"]
 
 WORKERS = 2  # programs that compile and run at once
@@ -185,6 +195,31 @@ def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
     )
 
 
+class Questions(Protocol):
+    """What an experiment asks of its logs."""
+
+    @property
+    def log_sizes(self) -> tuple[int, ...]:
+        """Rows per log."""
+
+    @property
+    def ess_shares(self) -> tuple[float, ...]:
+        """Wanted ESS / n of the softened candidates."""
+
+
+def check_questions(job: Job, asked: Questions) -> None:
+    """Refuse, before anything is computed, a run that would judge nothing, or the same twice.
+
+    Raises:
+        ConfigError: no estimator, no log size, or a size or share that stands there twice.
+    """
+    job.pick("estimator", dict)
+    if not asked.log_sizes or len(set(asked.log_sizes)) < len(asked.log_sizes):
+        raise refuse("experiment.log_sizes", list(asked.log_sizes), "at least one size, each once")
+    if len({f"{share:g}" for share in asked.ess_shares}) < len(asked.ess_shares):
+        raise refuse("experiment.ess_shares", list(asked.ess_shares), "each share once, told apart by six digits")
+
+
 class Sizes(Protocol):
     """How many logs of which sizes an experiment judges."""
 
@@ -220,7 +255,7 @@ def judge_estimators(
     row = Measurement(section="ope", measure="design_ess_share", world=world, policy=target.name, value=share)
     ledger.results.add(row)
     ledger.claims.append(claims.target_support(share, is_exact=gate.judge.scenario.is_exact))
-    estimators = dict(job.groups["estimator"].items())  # type: ignore[attr-defined]  # a dict by the group's contract
+    estimators = job.pick("estimator", dict)
     with progress.stage("off-policy evaluation", sizes.ope_logs * len(sizes.log_sizes), unit="logs") as advance:
         for n in sizes.log_sizes:
             plan = LogPlan(n, sizes.ope_logs, gate.master_seed, Purpose.LOG, first=1)

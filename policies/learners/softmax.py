@@ -33,7 +33,8 @@ def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> A
     feasible = decision.window.feasible
     low = xp.min(belief.mean) - 1.0
     best = xp.max(xp.where(feasible, belief.mean, low))
-    weight = xp.where(feasible, xp.exp(params.sharpness * (belief.mean - best)), xp.zeros_like(belief.mean))
+    gap = xp.where(feasible, belief.mean - best, xp.zeros_like(belief.mean))  # an infeasible better one would overflow
+    weight = xp.where(feasible, xp.exp(params.sharpness * gap), xp.zeros_like(gap))
     return weight / xp.sum(weight)
 
 

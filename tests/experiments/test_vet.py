@@ -112,6 +112,7 @@ def test_the_logs_are_those_the_gate_read_and_every_mass_is_whole(first: Path) -
     assert "thompson" in json.dumps(manifest) or "softmax" in json.dumps(manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(first: Path, tmp_path: Path) -> None:
     code, again = go(tmp_path / "again", *WORDS)
@@ -151,6 +152,10 @@ REFUSED = {
     "experiment.log_sizes=[5000]": "experiment.log_sizes[0]: got 5000, need an int >= 20 and <= 2000 (rows)",
     "experiment.gate_rows=10": "experiment.gate_rows: got 10, need an int >= 40",
     "experiment.ess_shares=[0.0]": "experiment.ess_shares[0]: got 0.0, need a number > 0.0",
+    "experiment.log_sizes=[]": "experiment.log_sizes: got [], need at least one size, each once",
+    "experiment.log_sizes=[200,200]": "experiment.log_sizes: got [200, 200], need at least one size, each once",
+    "experiment.ess_shares=[0.25,0.25]": "experiment.ess_shares: got [0.25, 0.25], need each share once",
+    "estimator=[]": "estimator: got None, need a choice that is not empty",
     "drift=step drift.onset=300": "drift.onset: got 300, need an evaluation of the run: an onset below horizon = 10",
     "experiment.gate_rowz=100": "did you mean 'gate_rows'?",
     "world.reward.cost=-1": "world.reward.cost: got -1",
@@ -176,6 +181,7 @@ def test_a_drift_within_the_run_moves_what_is_deployed(tmp_path: Path) -> None:
     assert np.all(held.loc[6] < 0.8 * held.loc[5])  # quality falls to 61 % from evaluation 5 (counted from 0) on
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("plain")
 def test_a_sweep_over_policies_and_worlds_gives_one_folder_each(tmp_path: Path) -> None:
     place = tmp_path / "sweep"

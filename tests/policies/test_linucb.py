@@ -20,10 +20,10 @@ def test_the_width_is_alpha_standard_deviations_by_hand(alpha: float, chosen: in
 
 @pytest.mark.parametrize(("alpha", "played_again"), [(0.5, True), (3.0, False)])
 def test_an_untouched_arm_has_a_bonus_of_alpha_prior_sd_times_the_length_of_x(alpha: float, played_again: bool) -> None:
-    """X = (1, 2, 2, 0), |x| = 3, prior variance 9 * 0.04 = 0.36, noise variance 0.04, so one reward of 1 gives
+    """Worked for x = (1, 2, 2, 0), |x| = 3: prior variance 9 * 0.04 = 0.36, noise variance 0.04.
 
-    mean 0.36 / 0.40 = 0.9 and sd sqrt(0.36 * 0.04 / 0.40) = 0.19. At alpha 0.5: 0.99 against 0.3;
-    at alpha 3: 1.47 against 1.8.
+    One reward of 1 gives mean 0.36 / 0.40 = 0.9 and sd sqrt(0.36 * 0.04 / 0.40) = 0.19; an untouched
+    arm has 0 and 0.6. At alpha 0.5: 0.99 against 0.3; at alpha 3: 1.47 against 1.8.
     """
     params = linucb.Params(alpha=alpha, prior_mean=0.0, prior_sd=0.2, noise_sd=0.2, features="disjoint")
     policy, here = linucb.make(DISJOINT), decision(HELD, features=[2, 2, 0])
