@@ -108,7 +108,9 @@ def check_cells(hits: Floats, expected: Floats, variance: Floats) -> PropensityC
     large = variance >= MIN_VARIANCE
     small = ~large & ~certain
     gap, spread = (hits - expected)[large], variance[large]
-    if small.any():
+    if small.any() and not large.any():  # a pool of everything would always be 0: each cell for itself
+        gap, spread = (hits - expected)[small], variance[small]
+    elif small.any():
         gap = np.append(gap, (hits - expected)[small].sum())
         spread = np.append(spread, variance[small].sum())
     if gap.size == 0:

@@ -184,7 +184,9 @@ def measure_runs(
     for task, name in enumerate(names):
         start = truth.value[0][task, runs[0].bounded.params.start[task]]
         row = partial(Measurement, section="simulation", world=scenario.name, task=name)
-        yield row(measure="oracle", value=truth.best[task, 0])
+        yield row(measure="oracle", value=truth.best[task, -1])
+        if len(truth.begins) > 1:
+            yield row(measure="oracle_before_step", value=truth.best[task, 0])
         yield row(measure="start", value=start)
     for run in runs:
         row = partial(Measurement, world=scenario.name, policy=run.bounded.name, rule=run.rule)

@@ -20,9 +20,10 @@ def integer_masses(probs: Array, feasible: Array) -> Array:
     """Integer masses by largest remainder, ties to the lower slot; the common floor is rounded up first.
 
     The smallest probability of a feasible slot is its floor: no feasible slot gets less than
-    that, rounded up (as far as all slots can be served). Remainders that agree to 2^-20 of a
-    unit are ties, and what lies within 2^-30 of the floor is the floor, so that engines which
-    round differently agree. Computed in float64 whatever the precision of the vector.
+    that, rounded up (as far as all slots can be served). So that engines which round differently
+    agree, remainders are compared in steps of 2^-20 whose edges lie between dyadic numbers (shares
+    of draws are dyadic), equal steps are ties, and what lies within 2^-30 of the floor is the
+    floor. Computed in float64 whatever the precision of the vector.
 
     Args:
         probs: (k,) >= 0, 0 where infeasible, summing to 1 up to rounding; k <= 256.
@@ -57,7 +58,7 @@ def _largest(rest: Array, feasible: Array, units: Array) -> Array:
     xp = namespace(rest)
     k = rest.shape[0]
     slots = xp.asarray(np.arange(k, dtype=np.int32))
-    key = xp.astype(xp.floor(rest * TOTAL), xp.int32) * MAX_WINDOW + (k - 1 - slots)  # distinct, lower slot first
+    key = xp.astype(xp.floor(rest * TOTAL + 0.5), xp.int32) * MAX_WINDOW + (k - 1 - slots)  # distinct, lower slot first
     key = xp.where(feasible, key, -1)
     last_in = slots == k - xp.where(units > 0, units, 1)
     cut = xp.max(xp.where(last_in, xp.sort(key, stable=False), -1))

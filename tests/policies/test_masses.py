@@ -104,3 +104,13 @@ def test_pick_takes_the_best_and_settles_ties(values: list[float], incumbent: in
 def test_pick_never_takes_what_is_not_feasible() -> None:
     hot = pick(np.array([-9.0, 5.0, -7.0]), np.array([True, False, True]), incumbent=np.int32(1), span=np.float64(1))
     assert hot.tolist() == [0, 0, 1]
+
+
+def test_masses_of_shares_of_draws_do_not_hang_on_the_last_digit() -> None:
+    rng, k, n_draws = np.random.default_rng(5), 12, 16
+    feasible = np.ones(k, np.bool_)
+    for _ in range(500):
+        share = np.bincount(rng.integers(0, k, n_draws), minlength=k) / n_draws
+        probs = 0.95 * share + 0.05 / k
+        nudged = probs * (1.0 + rng.choice([-3e-16, 3e-16], k))
+        np.testing.assert_array_equal(integer_masses(probs, feasible), integer_masses(nudged, feasible))
