@@ -6,8 +6,9 @@ Source: Bierman (1977), Potter's square-root update; Sherman & Morrison (1950).
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,20 +22,16 @@ __all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_mo
 EMPTY = -1
 
 
-class LinearParams(Protocol):
-    """The numbers a linear belief reads from a learner's parameters."""
+@dataclass(frozen=True)
+class LinearParams:
+    """What every learner with a linear belief is configured with; learners add their own numbers."""
 
-    @property
-    def prior_mean(self) -> float:
-        """Expected reward before any data."""
-
-    @property
-    def prior_sd(self) -> float:
-        """Prior standard deviation of each coefficient, reward units."""
-
-    @property
-    def noise_sd(self) -> float:
-        """Standard deviation of a reward around its expectation."""
+    floor: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of uniform exploration"})
+    prior_mean: float = field(default=0.2, metadata={"ge": -100.0, "le": 100.0, "unit": "reward before any data"})
+    prior_sd: float = field(default=0.3, metadata={"gt": 0.0, "le": 100.0, "unit": "reward, of each coefficient"})
+    noise_sd: float = field(default=0.25, metadata={"gt": 0.0, "le": 100.0, "unit": "reward around its expectation"})
+    features: str = field(default="shared", metadata={"choices": ("shared", "disjoint"), "static": True})
+    n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True, "unit": "posterior draws, even"})
 
 
 class SharedState(NamedTuple):

@@ -11,23 +11,17 @@ from typing import Any
 
 from envs.arrays import Array
 from policies.base import Belief, Decision, Policy, Spec
-from policies.linear import linear_model
+from policies.linear import LinearParams, linear_model
 from policies.masses import pick
 
 __all__ = ["Params", "make"]
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(LinearParams):
     """Width of the bound, and the linear belief behind it."""
 
-    floor: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of uniform exploration"})
     alpha: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "posterior standard deviations"})
-    prior_mean: float = field(default=0.2, metadata={"ge": -100.0, "le": 100.0, "unit": "reward"})
-    prior_sd: float = field(default=0.3, metadata={"gt": 0.0, "le": 100.0, "unit": "reward"})
-    noise_sd: float = field(default=0.25, metadata={"gt": 0.0, "le": 100.0, "unit": "reward"})
-    features: str = field(default="shared", metadata={"choices": ("shared", "disjoint"), "static": True})
-    n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True})
 
 
 def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> Array:

@@ -5,7 +5,7 @@ an action wins; over independent posteriors it is P(action is best) by quadratur
 Source: Agrawal & Goyal (2013); quadrature on a common grid.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,22 +13,15 @@ import numpy as np
 
 from envs.arrays import Array, namespace, normal_cdf
 from policies.base import Belief, Decision, Policy, Spec
-from policies.linear import linear_model
+from policies.linear import LinearParams, linear_model
 from policies.masses import TIE
 
 __all__ = ["Params", "make"]
 
 
 @dataclass(frozen=True)
-class Params:
+class Params(LinearParams):
     """The linear belief that is sampled from."""
-
-    floor: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of uniform exploration"})
-    prior_mean: float = field(default=0.2, metadata={"ge": -100.0, "le": 100.0, "unit": "reward"})
-    prior_sd: float = field(default=0.3, metadata={"gt": 0.0, "le": 100.0, "unit": "reward"})
-    noise_sd: float = field(default=0.25, metadata={"gt": 0.0, "le": 100.0, "unit": "reward"})
-    features: str = field(default="shared", metadata={"choices": ("shared", "disjoint"), "static": True})
-    n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True})
 
 
 NODES = 48  # Gauss-Legendre nodes: total variation error below 4e-4 (measured in the tests)
