@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
 
-__all__ = ["Axis", "AxisRange", "Lattice", "LatticeRanges", "coordinates"]
+__all__ = ["Axis", "AxisRange", "Lattice", "LatticeRanges", "coordinates", "parse_decimal"]
 
 Ints = NDArray[np.int32]
 AXES = ("temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty")
@@ -49,7 +49,16 @@ class Axis(NamedTuple):
     values: tuple[str, ...]
 
 
-def _decimal(text: object, where: str) -> Decimal:
+def parse_decimal(text: object, where: str) -> Decimal:
+    """A finite decimal number from text.
+
+    Args:
+        text: what a config or a caller gave.
+        where: its dotted name, for the message.
+
+    Raises:
+        ValueError: not a number, NaN or infinite.
+    """
     try:
         number = Decimal(str(text))
     except InvalidOperation:
@@ -61,7 +70,7 @@ def _decimal(text: object, where: str) -> Decimal:
 
 def _axis(name: str, bounds: AxisRange) -> Axis:
     start, stop, step = (
-        _decimal(getattr(bounds, part), f"lattice.{name}.{part}") for part in ("start", "stop", "step")
+        parse_decimal(getattr(bounds, part), f"lattice.{name}.{part}") for part in ("start", "stop", "step")
     )
     if step <= 0 or stop < start or (stop - start) % step:
         raise ValueError(
@@ -107,7 +116,7 @@ class Lattice:
     def __post_init__(self) -> None:
         """Refuse axes that would give two ids to one action, or no action at all."""
         for axis in self.axes:
-            numbers = [_decimal(v, f"lattice.{axis.name}") for v in axis.values]
+            numbers = [parse_decimal(v, f"lattice.{axis.name}") for v in axis.values]
             if not numbers or any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
                 raise ValueError(f"axis {axis.name} = {axis.values}, need distinct ascending values")
         if self.size > MAX_ACTIONS:
@@ -191,7 +200,7 @@ def _position(axis: Axis, parameters: Mapping[str, object]) -> int:
         if len(axis.values) > 1:
             raise ValueError(f"parameter {axis.name!r} is missing, the grid has {len(axis.values)} values for it")
         return 0
-    wanted = _decimal(parameters[axis.name], axis.name)
+    wanted = parse_decimal(parameters[axis.name], axis.name)
     gaps = [abs(Decimal(v) - wanted) for v in axis.values]
     nearest = gaps.index(min(gaps))
     if gaps[nearest]:

@@ -5,6 +5,7 @@ Pure functions from numbers to `Claim`; nothing here decides what is run.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from evaluators.gates import Verdict
 from evaluators.intervals import clopper_pearson
 from evaluators.propensity import PropensityCheck
 from evaluators.regret import Convergence
@@ -24,13 +25,17 @@ __all__ = [
     "programs",
     "propensities",
     "refusals",
+    "split_logged",
     "target_support",
+    "true_gain",
 ]
 
 DR_BAND = (0.93, 0.97)
 ESS_BAND = (0.2, 0.3)
 MAX_PROGRAMS = 12
 NULL_LOGS = 1000
+FEW = 30  # replications below which a share is reported, not judged
+WIDE = 0.05  # three standard errors above which a coverage is reported, not judged
 
 
 def context_matters(seeing: float, blind: float) -> Claim:
@@ -54,7 +59,12 @@ def converged(policy: str, rule: str, by_task: Mapping[str, Convergence]) -> Cla
     if len(by_task) <= 3:
         rows = {task: getattr(shares, kinds[task]) for task, shares in by_task.items()}
         measured = [f"{task} {kinds[task]} {_percent(s.share for s in found)}" for task, found in rows.items()]
-        bounds = [f">= {_percent(s.lo for s in found)}" for found in rows.values()]
+        bounds = [
+            f">= {_percent(s.lo for s in found)}, strict {_percent(s.share for s in by_task[task].strict)}"
+            if kinds[task] == "reached"
+            else f">= {_percent(s.lo for s in found)}"
+            for task, found in rows.items()
+        ]
         return Claim(text, "; ".join(measured), "reported", "; ".join(bounds), None)
     words = []
     for kind in ("reached", "kept"):
@@ -91,7 +101,7 @@ def dr_coverage(robust: Judged, *, strict: bool, is_exact: bool = True) -> Claim
     slack = 0.0 if strict else 3 * error
     inside = DR_BAND[0] - slack <= coverage <= DR_BAND[1] + slack
     required = f"[{DR_BAND[0]}, {DR_BAND[1]}]" + ("" if strict else " up to 3 standard errors")
-    counts = is_exact and robust.n >= 2000
+    counts = is_exact and robust.n >= 2000 and 3 * error <= WIDE
     return Claim(
         f"DR 95 % interval covers the {'exact value' if is_exact else 'recorded mean'}, n = {robust.n:,}",
         f"{coverage:.4f}",
@@ -145,29 +155,66 @@ def planted(name: str, said: PropensityCheck) -> Claim:
     return Claim(f"Planted fault is caught: {name}", f"Holm p {said.p_value:.3g}", "< 0.001", "", not said.holds)
 
 
-def approvals(world: str, hits: int, total: int, *, strict: bool) -> Claim:
-    """Share approved where an improvement exists; `strict` wants 80 % measured, else 80 % not excluded."""
+def approvals(world: str, hits: int, total: int, *, gain: float, strict: bool) -> Claim:
+    """Share approved where an improvement exists.
+
+    Args:
+        world: its name.
+        hits: approvals.
+        total: replications; fewer than 30 say too little, and are reported.
+        gain: exact gain of the best feasible actions over the baseline, > 0.
+        strict: whether 80 % must be measured, else 80 % must not be excluded.
+    """
+    text = f"Gate approves on fresh logs of {world}, where up to {gain:.3f} can be gained (exact)"
     if not total:
-        return Claim(f"Gate approves on fresh logs of {world}", "not run", "reported", "0 replications", None)
+        return Claim(text, "not run", "reported", "0 replications", None)
     bounds = clopper_pearson(hits, total, confidence=0.95)
+    holds = hits / total >= 0.8 if strict else bounds.hi >= 0.8
+    counts = total >= FEW
     return Claim(
-        f"Gate approves on fresh logs of {world}, where a real improvement exists", f"{hits:,} of {total:,}",
-        ">= 80 %" + ("" if strict else " not excluded at 95 %"), f"[{bounds.lo:.1%}, {bounds.hi:.1%}]",
-        hits / total >= 0.8 if strict else bounds.hi >= 0.8,
-    )  # fmt: skip
+        text,
+        f"{hits:,} of {total:,}",
+        ">= 80 %" + ("" if strict else " not excluded at 95 %") if counts else "reported",
+        f"[{bounds.lo:.1%}, {bounds.hi:.1%}]",
+        holds if counts else None,
+    )
 
 
 def refusals(world: str, hits: int, total: int) -> Claim:
-    """Share refused where nothing can improve; judged at 99 % from 1,000 replications on."""
+    """Share refused where nothing can improve; judged at 99 % from 1,000 replications on, reported below 30."""
+    text = f"Gate refuses on fresh logs of {world}, where nothing can be gained (exact)"
     if not total:
-        return Claim(f"Gate refuses on fresh logs of {world}", "not run", "reported", "0 replications", None)
+        return Claim(text, "not run", "reported", "0 replications", None)
     enough = total >= NULL_LOGS
     bounds = clopper_pearson(hits, total, confidence=0.99, side="lower" if enough else "two")
     required = "exact 99 % lower bound > 95 %" if enough else "95 % not excluded at 99 %"
+    holds = bounds.lo > 0.95 if enough else bounds.hi > 0.95
+    counts = total >= FEW
     return Claim(
-        f"Gate refuses on fresh logs of {world}, where no improvement exists", f"{hits:,} of {total:,}", required,
-        f"[{bounds.lo:.1%}, {bounds.hi:.1%}]", bounds.lo > 0.95 if enough else bounds.hi > 0.95,
-    )  # fmt: skip
+        text,
+        f"{hits:,} of {total:,}",
+        required if counts else "reported",
+        f"[{bounds.lo:.1%}, {bounds.hi:.1%}]",
+        holds if counts else None,
+    )
+
+
+def true_gain(verdict: Verdict, gain: float) -> Claim:
+    """What the judged candidate is really worth over the baseline; an approved one must not be worth less."""
+    approved = verdict.answer == "approved"
+    return Claim(
+        f"Exact gain of the judged candidate, {verdict.candidate}, over the baseline",
+        f"{gain:+.4f}",
+        ">= 0 where approved" if approved else "reported",
+        "exact",
+        gain >= 0 if approved else None,
+    )
+
+
+def split_logged(said: PropensityCheck) -> Claim:
+    """Propensities of a log written behind a traffic split must be the truth, split included."""
+    text = "Logged propensities are the truth behind a traffic split"
+    return Claim(text, f"Holm p {said.p_value:.3g}", ">= 0.001", f"{said.n_cells} cells, 2,000 decisions", said.holds)
 
 
 def programs(count: int) -> Claim:

@@ -57,6 +57,7 @@ class Truth(NamedTuple):
         value: per regime (tasks, actions) mean over the task type's contexts.
         best_here: per regime (n,) best legal action's value of each task.
         best: (tasks, T) oracle; worst likewise.
+        stderr: (tasks, actions) of a recorded world's means, clustered by problem; None where exact.
     """
 
     begins: tuple[int, ...]
@@ -64,6 +65,14 @@ class Truth(NamedTuple):
     best_here: tuple[Floats, ...]
     best: Floats
     worst: Floats
+    stderr: Floats | None = None
+
+    def error(self, task: int, value: float) -> float | None:
+        """Standard error of a task type's action of this value; None where values are exact."""
+        if self.stderr is None:
+            return None
+        nearest = np.nanargmin(np.abs(self.value[-1][task] - value))
+        return float(self.stderr[task, nearest])
 
     def regime(self, n_evaluations: int) -> NDArray[np.intp]:
         """(T,) regime of each evaluation."""
@@ -182,17 +191,21 @@ def measure_runs(
     """
     names, horizon = scenario.population.names, truth.best.shape[1] - TRAIN_EXTRA
     for task, name in enumerate(names):
-        start = truth.value[0][task, runs[0].bounded.params.start[task]]
         row = partial(Measurement, section="simulation", world=scenario.name, task=name)
-        yield row(measure="oracle", value=truth.best[task, -1])
+        home = runs[0].bounded.params.start[task]
+        yield row(
+            measure="start", value=truth.value[0][task, home], stderr=truth.error(task, truth.value[0][task, home])
+        )
+        last = truth.best[task, -1]
+        yield row(measure="oracle", value=last, stderr=truth.error(task, last))
         if len(truth.begins) > 1:
             yield row(measure="oracle_before_step", value=truth.best[task, 0])
-        yield row(measure="start", value=start)
     for run in runs:
         row = partial(Measurement, world=scenario.name, policy=run.bounded.name, rule=run.rule)
         yield from _curve(partial(row, measure="regret"), regret(run, truth)[:, :horizon])
-        held = deployed(run, truth)
+        held, played = deployed(run, truth), by_task(run.expected, len(names))
         for task, name in enumerate(names):
+            yield from _curve(partial(row, measure="played", task=name), played[:, task, :horizon])
             yield from _curve(partial(row, measure="deployed", task=name), held[:, task, :horizon])
             if np.any(truth.best[task] - truth.worst[task] > FLAT):
                 shares = convergence_of(run, truth, task=task, span=scenario.reward_span, by=by)

@@ -107,7 +107,7 @@ def _bundle(job: Job, gate: Gate, decided: GateRun) -> list[str]:
         "candidate": judged.name,
         "world": gate.judge.scenario.name,
         "estimator": "doubly robust difference to the baseline, cross-fitted",
-        "interval": "one-sided, half model variance",
+        "interval": "one-sided, half model variance; clustered by problem where that is larger",
         "difference": found.difference,
         "standard_error": found.stderr,
         "lower_bound": found.lower,

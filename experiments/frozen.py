@@ -22,6 +22,7 @@ from policies.build import BoundedPolicy
 from policies.constraints import window
 from policies.decide import weigh
 from policies.masses import TOTAL, draw_slot
+from policies.rolled_out import RolledOutParams, rolled_out
 
 __all__ = [
     "LOG_ROWS",
@@ -33,6 +34,7 @@ __all__ = [
     "learn",
     "point_mass",
     "sharpest",
+    "split_traffic",
     "start_state",
 ]
 
@@ -149,6 +151,18 @@ def sharpest(soft: BoundedPolicy, state: Any, behavior: Frozen, scenario: Scenar
     numbers = (soft.params, state, scenario.reward_span)
     columns = (people.features, people.task, weight)
     return float(_sharpest(soft.learner, soft.spec, numbers, columns, (behavior.probs, ess_share)))
+
+
+def split_traffic(bounded: BoundedPolicy, frozen: Frozen, scenario: Scenario, *, share: float) -> Frozen:
+    """A frozen policy that does not learn, behind the traffic split: `share` follows it, the rest the incumbent."""
+    wrapped, people = rolled_out(bounded.learner), scenario.population
+    params, span = RolledOutParams(bounded.params.inner, np.float64(share)), np.float64(scenario.reward_span)
+    masses = []
+    for i, task in enumerate(people.task):
+        held = Window(*(leaf[i] for leaf in frozen.windows))
+        decision = Decision(people.features[i], task, np.int32(0), span, held)
+        masses.append(weigh(wrapped, params, start_state(bounded), decision))
+    return Frozen(f"{frozen.name}_split", np.stack(masses), frozen.windows)
 
 
 def point_mass(name: str, like: Frozen, slots: NDArray[np.integer]) -> Frozen:

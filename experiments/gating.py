@@ -31,20 +31,23 @@ from experiments.frozen import (
     start_state,
 )
 from experiments.logs import Identity, log_of_rows, recommendations
-from experiments.ope import design_of, predict, rows_of, weights_of
+from experiments.ope import design_of, predict, rows_of, value_of, weights_of
 from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as ConstraintParams
 from policies.digest import policy_digest
 from policies.learners.softmax import Params as SoftmaxParams
 
-__all__ = ["Candidate", "Gate", "Side", "decide_gate", "open_gate", "softened"]
+__all__ = ["Candidate", "Gate", "Side", "decide_gate", "exact_gain", "open_gate", "possible_gain", "softened"]
+
+NO_GAIN = 1e-9  # reward units: a best action no better than this gains nothing
 
 
 class Side(NamedTuple):
-    """What one log needs: its world, its logger's table and digest, the baseline's, model features, traffic weights."""
+    """What one log needs: a world, its logger, table and digest, the baseline's table, features, weights."""
 
     scenario: Scenario
+    logger: BoundedPolicy
     behavior: Frozen
     digest: str
     baseline: Frozen
@@ -92,7 +95,9 @@ def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Si
     centre = np.asarray(behavior.windows.incumbent)
     design = design_of(policy.spec, scenario, behavior)
     digest = policy_digest(logger.params.inner, state=start_state(logger), spec=logger.spec)
-    return Side(scenario, behavior, digest, point_mass("baseline", behavior, centre), design, weights_of(scenario))
+    return Side(
+        scenario, logger, behavior, digest, point_mass("baseline", behavior, centre), design, weights_of(scenario)
+    )
 
 
 def open_gate(
@@ -220,3 +225,22 @@ def _judge(gate: Gate, log: LogRows, candidate: Candidate, *, n_judged: int, see
         n_judged=n_judged,
         feasible_share=feasible_share(gate, log, frozen),
     )
+
+
+def exact_gain(gate: Gate, candidate: Candidate) -> float:
+    """Exact value of a candidate less the baseline's, in a world that knows its truth."""
+    here = gate.judge
+    frozen = candidate.frozen
+    if here is not gate.learn:
+        frozen = freeze(candidate.name, candidate.bounded, candidate.state, here.scenario)
+    table = here.scenario.table()
+    return value_of(here.scenario, table, frozen) - value_of(here.scenario, table, here.baseline)
+
+
+def possible_gain(gate: Gate) -> float:
+    """Exact gain of the best feasible action of every task's window over the baseline; 0 where nothing matters."""
+    here = gate.judge
+    rewards = np.take_along_axis(here.scenario.table(), here.behavior.windows.action_ids, axis=1)
+    best = np.where(here.behavior.windows.feasible, rewards, -np.inf).max(axis=1)
+    gain = float(here.weight @ best) - value_of(here.scenario, here.scenario.table(), here.baseline)
+    return gain if gain > NO_GAIN else 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from envs.randomness import Purpose
 from experiments import claims
 from experiments.exporting import finish
-from experiments.gating import Gate, decide_gate
+from experiments.gating import Gate, decide_gate, possible_gain
 from experiments.measurement import Measurement
 from experiments.results import Results, Summary
 from experiments.settings import Job
@@ -64,18 +64,19 @@ def run(job: Job) -> Summary:
 def _gates(gate: Gate, null: Gate | None, params: Params, *, ledger: Ledger, progress: Progress) -> None:
     """The gate where something can improve, and where nothing can.
 
-    The first is left out where the world is the control itself, and not run for a policy that learns
+    The first is left out where the world is a control itself, and not run for a policy that learns
     nothing: nobody promises that it is an improvement.
     """
-    world = gate.judge.scenario.name
-    if null is None or null.judge.scenario.name != world:
-        total = params.gain_replications if gate.soft is not None else 0
+    gain = possible_gain(gate)
+    if gain > 0:
+        total, world = (params.gain_replications if gate.soft is not None else 0), gate.judge.scenario.name
         gained = _approved(gate, total, params.gate_rows, ledger=ledger, progress=progress)
-        ledger.claims.append(claims.approvals(world, gained, total, strict=True))
-    if null is not None:
-        total = params.null_replications
-        lost = _approved(null, total, params.gate_rows, ledger=ledger, progress=progress)
-        ledger.claims.append(claims.refusals(null.judge.scenario.name, total - lost, total))
+        ledger.claims.append(claims.approvals(world, gained, total, gain=gain, strict=True))
+    control = null if gain > 0 else gate
+    if control is not None:
+        total, world = params.null_replications, control.judge.scenario.name
+        lost = _approved(control, total, params.gate_rows, ledger=ledger, progress=progress)
+        ledger.claims.append(claims.refusals(world, total - lost, total))
 
 
 def _approved(gate: Gate, total: int, n: int, *, ledger: Ledger, progress: Progress) -> int:

@@ -22,9 +22,9 @@ from experiments.measurement import Measurement
 from policies.base import Spec
 from policies.masses import TOTAL
 
-__all__ = ["Checked", "check_runs", "planted_faults", "window_ids"]
+__all__ = ["Checked", "check_runs", "planted_faults", "split_checks", "window_ids"]
 
-SPLIT_SHARE = 0.9  # of traffic that follows the policy in the planted fault
+SPLIT_SEED = 2_000_000  # of purpose CERTIFY: the log behind a traffic split
 
 
 class Checked(NamedTuple):
@@ -76,31 +76,39 @@ def _checked(
     return Checked(*name, (by_action, check_cells(*by_action)), (by_slot, check_cells(*by_slot)))
 
 
-def planted_faults(
-    scenario: Scenario, run: PolicyRun, logger: Frozen, *, master_seed: int
-) -> dict[str, PropensityCheck]:
-    """The check on logs that lie: name of the fault -> what the check says of it.
+def planted_faults(run: PolicyRun) -> dict[str, PropensityCheck]:
+    """The check on a run's log with propensities from before the mask: name of the fault -> what the check says.
 
-    Where no window of the run has a masked slot, a propensity before the mask is the truth and
-    is left out.
+    Where no window of the run has a masked slot, that would be the truth, and is left out.
+
+    Args:
+        run: of the policy `uniform`, whose propensity before the mask is 1 / k.
+    """
+    k, rows = run.bounded.spec.k, run.kept
+    if not np.any(rows.masses == 0):
+        return {}
+    unmasked = np.full((rows.slot.size, k), 1.0 / k)
+    cells = tally(unmasked, rows.slot.reshape(-1), cell=np.arange(k), n_cells=k)
+    return {"propensity before the mask": check_cells(*cells)}
+
+
+def split_checks(
+    scenario: Scenario, logger: Frozen, split: Frozen, *, master_seed: int
+) -> tuple[PropensityCheck, PropensityCheck]:
+    """A log written behind a traffic split: checked with its own propensities, and with the split left out.
 
     Args:
         scenario: the world.
-        run: of the policy `uniform`, whose propensity before the mask is 1 / k.
-        logger: a frozen policy whose traffic is split.
-        master_seed: of the split log.
+        logger: the policy without the split.
+        split: the same behind it; it writes the log.
+        master_seed: of the log.
     """
-    k, rows, found = run.bounded.spec.k, run.kept, {}
-    if np.any(rows.masses == 0):
-        unmasked = np.full((rows.slot.size, k), 1.0 / k)
-        before_mask = tally(unmasked, rows.slot.reshape(-1), cell=np.arange(k), n_cells=k)
-        found["propensity before the mask"] = check_cells(*before_mask)
-    split = np.round(SPLIT_SHARE * logger.masses).astype(np.int32)
-    centre = np.asarray(logger.windows.incumbent)
-    split[np.arange(len(split)), centre] += TOTAL - split.sum(axis=1)
-    log = draw_log(scenario, logger._replace(masses=split), master_seed=master_seed, purpose=Purpose.CERTIFY, seed=0)
-    left_out = tally(logger.probs[log.index], log.slot, cell=np.arange(k), n_cells=k)
-    return found | {"traffic split left out": check_cells(*left_out)}
+    log = draw_log(scenario, split, master_seed=master_seed, purpose=Purpose.CERTIFY, seed=SPLIT_SEED)
+    k = logger.masses.shape[1]
+    true, false = (
+        check_cells(*tally(who.probs[log.index], log.slot, cell=np.arange(k), n_cells=k)) for who in (split, logger)
+    )
+    return true, false
 
 
 def measure_propensities(world: str, checked: Sequence[Checked]) -> Iterator[Measurement]:

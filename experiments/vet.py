@@ -5,6 +5,7 @@ bundle -> report. Every claim it prints names its threshold before the run.
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,12 +14,13 @@ from envs.randomness import Purpose
 from evaluators.gates import Improvement
 from experiments import claims
 from experiments.compilations import counted
-from experiments.convergence import PolicyRun, convergence_of, measure_runs
+from experiments.convergence import FLAT, PolicyRun, convergence_of, measure_runs
 from experiments.exporting import finish, write_evidence
-from experiments.gating import Gate, GateRun, decide_gate
+from experiments.frozen import split_traffic
+from experiments.gating import Gate, GateRun, decide_gate, exact_gain, possible_gain
 from experiments.measurement import Measurement
 from experiments.ope import weights_of
-from experiments.propensities import check_runs, measure_propensities, planted_faults
+from experiments.propensities import check_runs, measure_propensities, planted_faults, split_checks
 from experiments.results import Results, Summary
 from experiments.settings import Job
 from experiments.terminal import Progress
@@ -30,6 +32,7 @@ from experiments.vetting import (
     judge_estimators,
     learning_runs,
     n_items,
+    notes_of,
     null_gate,
     open_bench,
     point_mass_support,
@@ -40,7 +43,7 @@ from policies.constraints import bounds, legal
 
 __all__ = ["Params", "run"]
 
-NULL_NAME = "flat_null"
+SPLIT_SHARE = 0.9  # of traffic that follows the logger in the split that propensities are checked behind
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def run(job: Job) -> Summary:
         verdict=decided.verdict,
         files=files,
         timings=timings,
-        notes=bench.worlds.judge.notes,
+        notes=notes_of(bench),
     )
 
 
@@ -108,7 +111,7 @@ def _world(bench: Bench, ledger: Ledger) -> None:
         found["best_context_blind"] = float((weight @ table[:, for_all]).max())
     for measure, value in found.items():
         ledger.results.add(Measurement(section="world", measure=measure, world=world.name, value=value))
-    if world.is_exact and world.name != NULL_NAME:
+    if world.is_exact and np.ptp(table[allowed[people.task]]) > FLAT:
         ledger.claims.append(claims.context_matters(found["best_per_context"], found["best_context_blind"]))
 
 
@@ -124,7 +127,7 @@ def _learn(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress: 
     shown = [
         one for one in runs if one.rule == bench.approval.rule or not hasattr(one.bounded.params.inner, "features")
     ]
-    for one in shown if world.name != NULL_NAME else ():
+    for one in shown if np.any(truth.best - truth.worst > FLAT) else ():
         shares = {
             name: convergence_of(one, truth, task=task, span=world.reward_span, by=by)
             for task, name in enumerate(world.population.names)
@@ -155,23 +158,33 @@ def _propensities(bench: Bench, gate: Gate, runs: list[PolicyRun], *, ledger: Le
         ledger.results.add(row)
     ledger.claims.append(claims.propensities(checked))
     uniform = next((one for one in runs if one.bounded.name == "uniform"), None)
-    if uniform is not None and world.is_exact:
-        faults = planted_faults(world, uniform, gate.learn.behavior, master_seed=gate.master_seed)
-        ledger.claims.extend([claims.planted(name, said) for name, said in faults.items()])
+    faults = planted_faults(uniform) if uniform is not None and world.is_exact else {}
+    here = gate.learn
+    split = split_traffic(here.logger, here.behavior, world, share=SPLIT_SHARE)
+    true, false = split_checks(world, here.behavior, split, master_seed=gate.master_seed)
+    ledger.claims.append(claims.split_logged(true))
+    for name, said in (faults | {"traffic split left out": false}).items():
+        ledger.claims.append(claims.planted(name, said))
 
 
 def _decide(gate: Gate, params: Params, ledger: Ledger) -> GateRun:
-    """The one pass through the gate that decides."""
+    """The one pass through the gate that decides; where the truth is known, it stands beside the estimate."""
     decided = decide_gate(gate, n=params.gate_rows, purposes=(Purpose.LOG, Purpose.JUDGE), seed=0)
     said = {f"{name}, selection log": found for name, found in decided.selection.improvements.items()}
     if decided.verdict.improvement is not None:
         said[f"{decided.verdict.candidate}, judgement log"] = decided.verdict.improvement
+    world = gate.judge.scenario
     for name, found in said.items():
         for measure, value in _figures(found).items():
             error = found.stderr if measure == "difference" else None
-            world = gate.judge.scenario.name
-            row = Measurement(section="gate", measure=measure, world=world, policy=name, value=value, stderr=error)
+            row = Measurement(section="gate", measure=measure, world=world.name, policy=name, value=value, stderr=error)
             ledger.results.add(row)
+    if decided.judged is not None and world.is_exact:
+        gain, name = exact_gain(gate, decided.judged), f"{decided.judged.name}, judgement log"
+        ledger.results.add(
+            Measurement(section="gate", measure="true_difference", world=world.name, policy=name, value=gain)
+        )
+        ledger.claims.append(claims.true_gain(decided.verdict, gain))
     return decided
 
 
@@ -189,25 +202,26 @@ def _replicate(bench: Bench, gate: Gate, params: Params, *, job: Job, ledger: Le
 
     Nobody promises that a policy which learns nothing is an improvement: it meets the control only.
     """
-    world = bench.worlds.judge
-    if not world.is_exact or not params.gate_replications:
+    if not bench.worlds.judge.is_exact or not params.gate_replications:
         return
-    gates = {} if world.name == NULL_NAME or gate.soft is None else {world.name: gate}
-    if params.null_world is not None:
-        gates[NULL_NAME] = null_gate(bench, params.null_world, job, ess_shares=params.ess_shares)
+    gates = [gate] if gate.soft is not None or possible_gain(gate) <= 0 else []
+    if params.null_world is not None and possible_gain(gate) > 0:
+        gates.append(null_gate(bench, params.null_world, job, ess_shares=params.ess_shares))
     if not gates:
         return
-    with progress.stage("gate on fresh logs", params.gate_replications * len(gates), unit="passes") as advance:
-        for name, each in gates.items():
-            approved = 0
-            for seed in range(params.gate_replications):
-                purposes = (Purpose.NULL, Purpose.CERTIFY)
-                approved += (
-                    decide_gate(each, n=params.gate_rows, purposes=purposes, seed=seed).verdict.answer == "approved"
-                )
-                advance(1)
-            total = params.gate_replications
-            if name == NULL_NAME:
-                ledger.claims.append(claims.refusals(name, total - approved, total))
+    total = params.gate_replications
+    with progress.stage("gate on fresh logs", total * len(gates), unit="passes") as advance:
+        for each in gates:
+            approved = sum(_passes(each, params, seed, advance) for seed in range(total))
+            name, gain = each.judge.scenario.name, possible_gain(each)
+            if gain > 0:
+                ledger.claims.append(claims.approvals(name, approved, total, gain=gain, strict=False))
             else:
-                ledger.claims.append(claims.approvals(name, approved, total, strict=False))
+                ledger.claims.append(claims.refusals(name, total - approved, total))
+
+
+def _passes(gate: Gate, params: Params, seed: int, advance: Callable[[int], None]) -> bool:
+    """Whether one replication of the gate approves."""
+    passed = decide_gate(gate, n=params.gate_rows, purposes=(Purpose.NULL, Purpose.CERTIFY), seed=seed)
+    advance(1)
+    return passed.verdict.answer == "approved"

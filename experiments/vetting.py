@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from envs.drift import NEVER
 from envs.drift import Params as DriftParams
 from envs.randomness import Purpose
+from envs.surfaces import replay
 from envs.targets import refuse
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
@@ -165,7 +166,25 @@ def truth_for(bench: Bench, runs: list[PolicyRun], horizon: int) -> Truth:
     """Exact values for the runs' whole length."""
     onset = None if bench.drift.onset == NEVER else bench.drift.onset
     limits = runs[0].bounded.params.limits
-    return truth_of(bench.worlds.learn, bench.worlds.judge, limits, n_evaluations=horizon + TRAIN_EXTRA, onset=onset)
+    learn, judge = bench.worlds.learn, bench.worlds.judge
+    exact = truth_of(learn, judge, limits, n_evaluations=horizon + TRAIN_EXTRA, onset=onset)
+    return exact if judge.is_exact else exact._replace(stderr=replay.truth(judge).stderr)
+
+
+def notes_of(bench: Bench) -> tuple[str, ...]:
+    """What a reader must know of the world and the settings, in sentences."""
+    notes = bench.worlds.judge.notes
+    if bench.drift.onset != NEVER:
+        notes += (
+            f"The step at evaluation {bench.drift.onset} is in the learning runs; logs, estimates, gate and bundle "
+            "speak of the world before it.",
+        )
+    if not bench.worlds.judge.is_exact:
+        notes += (
+            "Oracle and deployed values are means over the judging half, with standard errors: the largest of several "
+            "noisy means is too large, so regret is overstated and shares converged are understated.",
+        )
+    return notes
 
 
 def sides(bench: Bench, policy: BoundedPolicy) -> tuple[Side, Side]:

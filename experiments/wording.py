@@ -35,8 +35,8 @@ READING = {
     ),
     "estimates": (
         "Estimates against the exact value",
-        "The dashed line is the target policy's exact value, which the world knows and the log "
-        "does not. Chance alone puts a mark off the line by more than its bar once in 20; more "
+        "The dashed line is the target policy's value in the world, which the log "
+        "does not know. Chance alone puts a mark off the line by more than its bar once in 20; more "
         "often is bias.",
     ),
     "errors": (
@@ -83,7 +83,7 @@ WORDS = {
     ),
     "deployed value": ("D_t, the exact value of the approved parameters at evaluation t, exploration left out."),
     "converged by n": (
-        "Runs last 220 evaluations, and for every t from n to 220: f* - D_t is at most the "
+        "Runs last 20 evaluations past the horizon, and for every t from n to their end: f* - D_t is at most the "
         "larger of 5 % of f* - f_min and 2 % of the declared reward range. Runs that begin "
         "inside that tolerance are a share of their own (kept), never mixed with those that "
         "reached it."
@@ -97,12 +97,13 @@ WORDS = {
         "the importance weights w: the rows that an estimate really rests on. Mass of the "
         "target on actions the log could not take is reported, never renormalised away."
     ),
-    "verdict": "The gate's answer: approved, refused, no change, or insufficient support.",
+    "verdict": "The gate's answer: approved, refused (with its reasons, such as insufficient support), or no change.",
     "flat_null": ("The control world in which no parameter matters: whoever finds a gain there is wrong."),
 }
 
 CAVEATS = (
-    "Worlds here know their own truth; production does not. The report says how far the method "
+    "Simulated worlds know their own truth; production does not, and a recorded world knows "
+    "averages with standard errors, whose largest is too large. The report says how far the method "
     "can be trusted, not how much a live system would gain.",
     "Intervals over seeds speak of this world and these settings. They know nothing of another world.",
     "Bounds are for one look at one number, unless a claim says that it was corrected for several.",

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
-from envs.lattice import Axis, Lattice, coordinates
+from envs.lattice import Axis, Lattice, coordinates, parse_decimal
 from policies.base import MAX_WINDOW, Spec, Window
 
 __all__ = ["Bounds", "Limits", "Params", "Radius", "Reason", "bounds", "legal", "offsets", "start", "window"]
@@ -76,7 +76,7 @@ def _reach(axis: Axis, radius: str) -> int:
         return 0
     if not radius:
         return 1
-    limit, numbers = Decimal(radius), [Decimal(v) for v in axis.values]
+    limit, numbers = parse_decimal(radius, f"constraints.radius.{axis.name}"), [Decimal(v) for v in axis.values]
     if limit < 0:
         raise ValueError(f"constraints.radius.{axis.name} = {radius}, need a number >= 0")
     steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
@@ -103,8 +103,9 @@ def offsets(lattice: Lattice, params: Params) -> tuple[tuple[int, ...], ...]:
 
 def _edge(axis: Axis, limits: Limits) -> tuple[int, int]:
     numbers = [Decimal(v) for v in axis.values]
-    low = Decimal(limits.lowest) if limits.lowest else numbers[0]
-    high = Decimal(limits.highest) if limits.highest else numbers[-1]
+    name = f"constraints.{axis.name}"
+    low = parse_decimal(limits.lowest, f"{name}.lowest") if limits.lowest else numbers[0]
+    high = parse_decimal(limits.highest, f"{name}.highest") if limits.highest else numbers[-1]
     inside = [i for i, v in enumerate(numbers) if low <= v <= high]
     if not inside:
         raise ValueError(

@@ -17,7 +17,9 @@ from experiments.compose import check, compose, open_book, read
 from experiments.settings import Run, build, described, numeric_leaves
 
 CHOICES = sorted((file.parent.name, file.stem) for file in presets.CONFIGS.glob("*/*.yaml"))
-NEEDS = {("world", "replay"): ("path", "outcomes.csv")}  # what a reader must give on the command line
+NEEDS = {
+    ("world", name): ("path", "outcomes.csv") for name in ("replay", "temperature_study")
+}  # what a reader must give on the command line
 RECIPES = [name for group, name in CHOICES if group == "experiment"]
 PLAIN = [pair for pair in CHOICES if pair[0] != "experiment"]
 

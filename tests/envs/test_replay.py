@@ -270,9 +270,9 @@ def test_context_vectors_hold_what_was_recorded(scenario: Scenario) -> None:
     assert scenario.population.features[[0, 8], -2:].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def settings(root: Path, path: Path | None) -> replay.Params:
-    """configs/world/replay.yaml as the command line types it, with `world.path` given or not."""
-    node = OmegaConf.load(root / "configs" / "world" / "replay.yaml")
+def settings(root: Path, path: Path | None, name: str = "temperature_study") -> replay.Params:
+    """A world's yaml as the command line types it, with `world.path` given or not."""
+    node = OmegaConf.load(root / "configs" / "world" / f"{name}.yaml")
     assert isinstance(node, DictConfig)
     if path:
         node.path = str(path)
@@ -286,6 +286,14 @@ def test_the_yaml_and_its_settings_survive_a_round_trip(root: Path, write: Write
         settings(root, None)
     params = settings(root, write(answers))
     assert typed(described(params), "world") == params
+
+
+def test_replay_yaml_needs_a_problem_a_temperature_and_a_quality_alone(root: Path, write: Write) -> None:
+    rows = [(p, t / 10, (p + t) % 2) for t in (8, 9, 10) for p in range(8)]
+    path = write(rows, header=("problem_id", "temperature", "score"))
+    got = replay.build(settings(root, path, "replay"), drift_params=DriftParams())
+    assert len(got.population.tasks) == 8 and len(got.population.names) == 1
+    assert got.lattice.values("temperature").tolist() == [0.8, 0.9, 1.0]
 
 
 def test_the_yaml_reads_a_table_of_the_study_it_names(root: Path, write: Write) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from evaluators.gates import Verdict
 from evaluators.intervals import clopper_pearson
 from evaluators.propensity import PropensityCheck, Tally
 from evaluators.regret import Convergence, Share
@@ -56,6 +57,7 @@ def least_hits(total: int, *, confidence: float, share: float, side: str, end: s
 HITS_1000 = least_hits(1000, confidence=0.99, share=0.95, side="lower", end="lo")
 HITS_40 = least_hits(40, confidence=0.99, share=0.95, side="two", end="hi")
 GAINS_40 = least_hits(40, confidence=0.95, share=0.8, side="two", end="hi")
+APPROVED = Verdict("approved", "softmax_0.25", ("a reason",), None)
 PAIRS = {  # on numbers that do not meet the threshold, and on numbers that do
     "context": (claims.context_matters(0.5099, 0.5), claims.context_matters(0.5101, 0.5)),
     "bias above": (claims.ips_unbiased(biased(3.01)), claims.ips_unbiased(biased(2.99))),
@@ -88,13 +90,18 @@ PAIRS = {  # on numbers that do not meet the threshold, and on numbers that do
     "target support low": tuple(claims.target_support(share, is_exact=True) for share in (0.199, 0.2)),
     "target support high": tuple(claims.target_support(share, is_exact=True) for share in (0.301, 0.3)),
     "planted": (claims.planted("a lie", check(0.001)), claims.planted("a lie", check(0.0009))),
-    "approvals": (claims.approvals("gsm8k_small", 319, 400, strict=True), claims.approvals("x", 320, 400, strict=True)),
+    "approvals": (
+        claims.approvals("gsm8k_small", 319, 400, gain=0.1, strict=True),
+        claims.approvals("x", 320, 400, gain=0.1, strict=True),
+    ),
     "approvals of few": (
-        claims.approvals("x", GAINS_40 - 1, 40, strict=False),
-        claims.approvals("x", GAINS_40, 40, strict=False),
+        claims.approvals("x", GAINS_40 - 1, 40, gain=0.1, strict=False),
+        claims.approvals("x", GAINS_40, 40, gain=0.1, strict=False),
     ),
     "refusals": (claims.refusals("flat_null", HITS_1000 - 1, 1000), claims.refusals("flat_null", HITS_1000, 1000)),
     "refusals of few": (claims.refusals("flat_null", HITS_40 - 1, 40), claims.refusals("flat_null", HITS_40, 40)),
+    "true gain": (claims.true_gain(APPROVED, -1e-6), claims.true_gain(APPROVED, 0.0)),
+    "split logged": (claims.split_logged(check(0.0009)), claims.split_logged(check(0.001))),
     "programs": (claims.programs(13), claims.programs(12)),
 }
 
@@ -154,8 +161,18 @@ def test_the_support_of_a_recorded_worlds_target_is_reported_only() -> None:
     assert (found.holds, found.required, found.measured) == (None, "reported", "0.500")
 
 
+def test_a_refused_candidates_exact_gain_is_reported_only() -> None:
+    refused = APPROVED._replace(answer="refused")
+    assert claims.true_gain(refused, -0.1).holds is None
+
+
+def test_too_few_replications_are_reported_only() -> None:
+    for found in (claims.approvals("w", 2, 2, gain=0.1, strict=False), claims.refusals("w", 29, 29)):
+        assert (found.holds, found.required) == (None, "reported")
+
+
 def test_what_was_not_run_is_not_claimed() -> None:
-    for found in (claims.approvals("w", 0, 0, strict=True), claims.refusals("w", 0, 0)):
+    for found in (claims.approvals("w", 0, 0, gain=0.1, strict=True), claims.refusals("w", 0, 0)):
         assert (found.holds, found.measured, found.required) == (None, "not run", "reported")
 
 
