@@ -111,7 +111,8 @@ def _world(bench: Bench, ledger: Ledger) -> None:
         found["best_context_blind"] = float((weight @ table[:, for_all]).max())
     for measure, value in found.items():
         ledger.results.add(Measurement(section="world", measure=measure, world=world.name, value=value))
-    if world.is_exact and np.ptp(table[allowed[people.task]]) > FLAT:
+    spread = reach.max(axis=1) - np.where(allowed[people.task], table, np.inf).min(axis=1)
+    if world.is_exact and spread.max() > FLAT:
         ledger.claims.append(claims.context_matters(found["best_per_context"], found["best_context_blind"]))
 
 

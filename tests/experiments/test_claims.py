@@ -196,7 +196,7 @@ def test_convergence_is_reported_by_task_type_reached_and_kept_apart() -> None:
     found = claims.converged("thompson", "improve", {"a": began(inside=False), "b": began(inside=True)})
     assert found.claim == "thompson (improve) converged by 50/100 evaluations"
     assert found.measured == "a reached 75/75 %; b kept 75/75 %"
-    assert (found.interval, found.required, found.holds) == (">= 25/25 %; >= 25/25 %", "reported", None)
+    assert (found.interval, found.required, found.holds) == (">= 25/25 %, strict 75/75 %; >= 25/25 %", "reported", None)
 
 
 def test_many_task_types_are_pooled_reached_and_kept_apart() -> None:

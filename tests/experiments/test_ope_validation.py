@@ -50,13 +50,13 @@ def test_every_claim_names_its_world_and_its_count(folder: Path) -> None:
         "IPS is unbiased", "DR 95 % interval covers the exact value",
         "IPS is unbiased", "DR 95 % interval covers the exact value",
     ]  # fmt: skip
-    assert texts[5:] == [
-        "Gate approves on fresh logs of gsm8k_small, where a real improvement exists",
-        "Gate refuses on fresh logs of flat_null, where no improvement exists",
+    assert [text.split(", where")[0] for text in texts[5:]] == [
+        "Gate approves on fresh logs of gsm8k_small",
+        "Gate refuses on fresh logs of flat_null",
     ]
     approves, refuses = summary.claims[5:]
-    assert approves.measured.endswith("of 2") and approves.required == ">= 80 %"
-    assert refuses.measured.endswith("of 3") and refuses.required == "95 % not excluded at 99 %"
+    assert approves.measured.endswith("of 2") and approves.required == "reported"  # too few
+    assert refuses.measured.endswith("of 3") and refuses.required == "reported"
     assert summary.verdict == "measured"
 
 
@@ -79,14 +79,14 @@ def test_the_control_promises_no_improvement(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     assert go(tmp_path, "world=flat_null") == 0
     texts = [claim.claim for claim in load_summary(tmp_path).claims if "Gate" in claim.claim]
-    assert texts == ["Gate refuses on fresh logs of flat_null, where no improvement exists"]
+    assert texts == ["Gate refuses on fresh logs of flat_null, where nothing can be gained (exact)"]
 
 
 def test_a_policy_that_learns_nothing_promises_no_improvement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     assert go(tmp_path, "policy=uniform") == 0
     claims = load_summary(tmp_path).claims
-    assert [(claim.measured, claim.holds) for claim in claims] == [("not run", None), ("3 of 3", True)]
+    assert [(claim.measured, claim.holds) for claim in claims] == [("not run", None), ("3 of 3", None)]
 
 
 def test_a_recorded_world_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,7 @@ def test_behind_a_traffic_split_the_splits_propensities_are_the_truth_and_the_po
     split = split_traffic(who, logger(), world(), share=0.9)
     centre = np.arange(len(split.masses)), np.asarray(logger().windows.incumbent)
     wanted = 0.9 * logger().probs[centre] + 0.1
-    np.testing.assert_allclose(split.probs[centre], wanted, atol=2 / TOTAL)
+    np.testing.assert_allclose(split.probs[centre], wanted, rtol=0, atol=8 / TOTAL)  # floors are rounded up first
     true, false = split_checks(world(), logger(), split, master_seed=0)
     assert true.holds
     assert not false.holds
