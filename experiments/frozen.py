@@ -77,7 +77,11 @@ class LogRows(NamedTuple):
 
     def part(self, begin: int, end: int) -> "LogRows":
         """Rows begin..end-1."""
-        return LogRows(*jax.tree.map(lambda leaf: leaf[begin:end], tuple(self)))
+        return self.chosen(np.arange(begin, end))
+
+    def chosen(self, which: NDArray[Any]) -> "LogRows":
+        """Rows by number, or by a mask (n,)."""
+        return LogRows(*jax.tree.map(lambda leaf: leaf[which], tuple(self)))
 
 
 def _register(bounded: BoundedPolicy) -> None:

@@ -146,17 +146,24 @@ def candidates_from(gate: Gate, log: LogRows) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
+def _first_half(here: Side, log: LogRows) -> NDArray[np.bool_]:
+    """(n,) rows of one half of a log; of a recorded world half of its problems, each whole."""
+    if here.scenario.is_exact:
+        return np.arange(len(log.index)) < len(log.index) // 2
+    problems, which = np.unique(here.scenario.population.cluster[log.index], return_inverse=True)
+    return np.asarray(which < problems.size // 2)
+
+
 def _cross_tables(gate: Gate, log: LogRows) -> dict[str, NDArray[np.float64]]:
     """Per candidate (n, k) probabilities on a log, each row by the copy that learned from the other half.
 
     A candidate is thus never selected on rows it learned from; the copy that is judged learns from all.
     """
-    middle = len(log.index) // 2
-    halves = (log.part(0, middle), log.part(middle, len(log.index)))
-    first, second = (candidates_from(gate, half) for half in halves)
+    first = _first_half(gate.learn, log)
+    early, late = (candidates_from(gate, log.chosen(half)) for half in (first, ~first))
     return {
-        a.name: np.concatenate([b.frozen.probs[halves[0].index], a.frozen.probs[halves[1].index]])
-        for a, b in zip(first, second, strict=True)
+        a.name: np.where(first[:, None], b.frozen.probs[log.index], a.frozen.probs[log.index])
+        for a, b in zip(early, late, strict=True)
     }
 
 

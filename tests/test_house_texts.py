@@ -10,6 +10,7 @@ import re
 import tokenize
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +19,8 @@ PACKAGES = ("envs", "policies", "evaluators", "experiments")
 PAGES = {"README.md": 150, "CONTRIBUTING.md": 60, **{f"{name}/README.md": 25 for name in PACKAGES}}
 LINES_PER_SUPPRESSION = 1000
 OPEN_ENDS = ("TO" + "DO", "FIX" + "ME", "XX" + "X", "NotImplemented" + "Error")
+
+ROOT = Path(__file__).resolve().parents[1]
 
 Sources = dict[str, str]
 Rule = Callable[[Sources], list[str]]
@@ -167,6 +170,20 @@ def pages_name_what_exists(sources: Sources) -> list[str]:
     ]
 
 
+def pages_are_filled_and_their_links_lead_somewhere(sources: Sources) -> list[str]:
+    """No page holds a blank such as @@TABLE@@, and what it links to in the repository is there."""
+    pages = {path: text for path, text in sources.items() if path.endswith(".md")}
+    blanks = [f"{path} holds {blank}" for path, text in pages.items() for blank in re.findall(r"@@\w+@@", text)]
+    linked = re.compile(r"\]\((?!https?:|#)([^)#]+)\)")
+    return blanks + [
+        f"{path} links to {link}, which does not exist"
+        for path, text in pages.items()
+        for link in linked.findall(text)
+        if not sources.keys() & {link, f"{path.rpartition('/')[0]}/{link}"}
+        and not (ROOT / path).parent.joinpath(link).exists()
+    ]
+
+
 def notebooks_hold_no_outputs(sources: Sources) -> list[str]:
     """Outputs are made by running, not kept."""
     return [
@@ -199,6 +216,8 @@ PLANTS: list[tuple[Rule, Sources]] = [
     (pins_are_hashed_and_name_no_host, {"requirements/dev.in": "--index-url file\n"}),
     (pages_are_short, {"envs/README.md": "line\n" * 26}),
     (pages_name_what_exists, {"envs/README.md": "Read `gone.py`.\n", "policies/gone.py": ""}),
+    (pages_are_filled_and_their_links_lead_somewhere, {"docs/a.md": "| @@" + "TABLE@@ |\n"}),
+    (pages_are_filled_and_their_links_lead_somewhere, {"docs/a.md": "![a picture](gone.png)\n"}),
     (notebooks_hold_no_outputs, {"notebooks/a.ipynb": '{"cells": [{"outputs": [{}]}]}'}),
 ]
 RULES = list(dict.fromkeys(rule for rule, _ in PLANTS))

@@ -84,6 +84,16 @@ def test_no_candidate_is_selected_on_rows_it_learned_from(monkeypatch: pytest.Mo
     np.testing.assert_array_equal(seen["rows"].slot, rows.slot)
 
 
+def test_halves_of_a_recorded_log_share_no_problem() -> None:
+    here = gate().learn
+    recorded = here._replace(scenario=replace(here.scenario, is_exact=False))
+    rows = log()
+    first = gating._first_half(recorded, rows)
+    cluster = here.scenario.population.cluster[rows.index]
+    assert first.any() and not first.all()
+    assert not set(cluster[first]) & set(cluster[~first])
+
+
 def test_softened_candidates_have_the_support_they_are_named_after(once: GateRun) -> None:
     here = gate().learn
     for share in (0.2, 0.25, 0.3):
