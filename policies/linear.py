@@ -92,11 +92,11 @@ def _belief_shared(
     here = basis(spec, action_ids, like=context)
     mean = params.prior_mean + (here @ lift(spec, context, task, state.theta[:, None]))[:, 0]
     root = lift(spec, context, task, state.root)
-    sd = _root(xp.sum((here @ (root @ xp.matrix_transpose(root))) * here, axis=-1))
+    spread = here @ root
+    sd = xp.sqrt(xp.sum(spread * spread, axis=-1))
     noise = _constant(root, normal_draws(n_features(spec), spec.n_draws))
     few = here.shape[0] < root.shape[0]  # which product is smaller
-    spread = (here @ root) @ noise if few else here @ (root @ noise)
-    return Belief(mean, sd, mean[:, None] + spread)
+    return Belief(mean, sd, mean[:, None] + (spread @ noise if few else here @ (root @ noise)))
 
 
 def _update_shared(

@@ -49,7 +49,7 @@ def test_a_compressed_and_a_parquet_table_are_the_same_table(write: Callable[...
 
 
 def test_a_missing_file_a_wrong_kind_and_an_empty_file_are_refused(tmp_path: Path) -> None:
-    assert "no.csv', need a file that exists" in refusal(tmp_path / "no.csv")
+    assert "need a file that exists" in refusal(tmp_path / "no.csv")
     assert "need a file that exists" in refusal(tmp_path)
     for name, content, words in (
         ("a.xlsx", b"x", "a file whose name ends in one of .csv, .csv.gz"),
