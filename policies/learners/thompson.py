@@ -24,12 +24,17 @@ class Params(LinearParams):
     """The linear belief that is sampled from."""
 
 
-NODES = 48  # Gauss-Legendre nodes: total variation error below 4e-4 (measured in the tests)
+NODES = 48  # Gauss-Legendre nodes
 BELOW, ABOVE = 4.0, 6.0  # standard deviations that the quadrature covers
 
 
 def best_by_draws(draws: Array, feasible: Array, *, span: Array) -> Array:
-    """(k,) share of draws (k, s) that each feasible action wins; ties within a draw split equally."""
+    """(k,) share of draws (k, s) that each feasible action wins; ties within a draw split equally.
+
+    An approximation of P(action is best) that defines the policy; its propensities are exact all
+    the same. 64 draws lie about 0.2 in total variation from their limit over a window of 75
+    actions, 256 about 0.1 (measured, as for independent random draws).
+    """
     xp = namespace(draws)
     low = xp.min(draws) - 1.0
     held = xp.where(feasible[:, None], draws, low)
@@ -44,7 +49,8 @@ def best_by_quadrature(mean: Array, sd: Array, feasible: Array) -> Array:
     The integral of each density times the product of the others' CDFs, on a grid from the
     best lower 4-sigma to the best upper 6-sigma point, renormalised. The grid widens
     exponentially from its lower end, where the narrowest density that matters lies: a posterior
-    that is narrow beside wide ones is resolved too.
+    that is narrow beside wide ones is resolved too. Total variation from the truth: below 4e-4
+    for widths up to 1 : 1,000, below 1e-3 up to 1 : 1,000,000 (measured in the tests).
     """
     xp = namespace(mean)
     width = sd + 1e-9

@@ -33,7 +33,7 @@ from policies.decide import Decided, decide
 from policies.floored import floored
 from policies.masses import TOTAL
 
-N_ROUNDS = 30
+N_ROUNDS = 50
 PLAN = Plan(master_seed=0, purpose=Purpose.TRAIN, seeds=(0,), n_rounds=N_ROUNDS)
 LIMITS = constraints.Params(max_tokens=constraints.Limits(lowest="300"))
 N_VALUES = 8
@@ -217,12 +217,12 @@ def test_the_vector_traces_to_onnx_and_agrees_with_numpy(case: str) -> None:
     for decision in decisions:
         given = {name: value for name, value in _arguments(decision).items() if name in needed}
         served = dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
-        np.testing.assert_allclose(served["probs"], vector(made, last, decision), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(served["probs"], vector(made, last, decision), rtol=0, atol=1e-12)
         if made.learner.belief is not None:
             contexts, ids = decision.features[None, :], decision.window.action_ids
             held = made.learner.belief(made.params.inner, last.inner, contexts, decision.task, ids)
-            np.testing.assert_allclose(served["mean"], held.mean, rtol=0, atol=1e-9)
-            np.testing.assert_allclose(served["sd"], held.sd, rtol=0, atol=1e-9)
+            np.testing.assert_allclose(served["mean"], held.mean, rtol=0, atol=1e-12)
+            np.testing.assert_allclose(served["sd"], held.sd, rtol=0, atol=1e-12)
 
 
 def _eight(low: float, high: float, value: int | float) -> list[int | float]:

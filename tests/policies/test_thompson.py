@@ -5,9 +5,10 @@ import pytest
 from scipy.special import ndtr
 
 from policies.base import Belief
+from policies.features import phi
 from policies.learners.thompson import Params, best_by_draws, best_by_quadrature, make
 from policies.masses import TIE
-from tests.hand import DISJOINT, SHARED, decision, generator, window
+from tests.hand import DISJOINT, SHARED, choice, decision, feedback, generator, window
 
 TOLERANCE = 4e-4  # total variation, as the module promises
 Z, STEP = np.linspace(-8, 8, 4001, retstep=True)
@@ -48,6 +49,29 @@ def test_a_narrow_posterior_beside_wide_ones_is_resolved(ratio: int) -> None:
     assert np.abs(probs - reference(mean, sd)).sum() / 2 < TOLERANCE
 
 
+@pytest.mark.parametrize("ratio", [1e4, 1e5, 1e6])
+@pytest.mark.parametrize("gap", [-0.5, 0.0, 0.6])
+def test_the_narrowest_posterior_costs_no_more_than_a_thousandth(ratio: float, gap: float) -> None:
+    two = np.array([1.0, 1 / ratio])
+    probs = best_by_quadrature(np.array([gap, 0.0]), two, on(2))
+    assert probs[0] == pytest.approx(ndtr(gap / np.hypot(*two)), abs=1e-3)
+    mean, sd = np.array([1.0, *[0.2] * 74]), np.array([0.3 / ratio, *[0.3] * 74])
+    assert np.abs(best_by_quadrature(mean + gap * sd, sd, on(75)) - reference(mean + gap * sd, sd)).sum() / 2 < 1e-3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_whole_window_after_some_learning_keeps_the_promise(seed: int) -> None:
+    """30 actions played now and then beside 45 never played; and 75 of all widths."""
+    rng = generator(seed)
+    played, untouched = rng.normal(0.3, 0.05, 30), np.full(45, 0.2)
+    young = np.concatenate([10 ** rng.uniform(-1.6, -0.7, 30), np.full(45, 0.6)])
+    for mean, sd in (
+        (np.concatenate([played, untouched]), young),
+        (rng.normal(0.3, 0.1, 75), 10 ** rng.uniform(-3, -0.5, 75)),
+    ):
+        assert np.abs(best_by_quadrature(mean, sd, on(75)) - reference(mean, sd)).sum() / 2 < TOLERANCE
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_the_quadrature_keeps_its_promise_for_random_posteriors(seed: int) -> None:
     rng = generator(seed)
@@ -86,6 +110,28 @@ def test_shared_draws_share_the_wins_and_split_ties() -> None:
     draws = np.array([[1.0, 0.0, 0.5, 0.0], [0.0, 1.0, 0.5, 1.0], [0.2, 0.2, 0.2, 1.0 - TIE / 2]])
     share = best_by_draws(draws, on(3), span=np.float64(1))
     assert share == pytest.approx([1.5 / 4, 2 / 4, 0.5 / 4])
+
+
+@pytest.mark.parametrize(("n_draws", "bound"), [(64, 0.25), (4096, 0.04)])
+def test_more_shared_draws_come_closer_to_the_joint_posterior(n_draws: int, bound: float) -> None:
+    """9 actions after 40 rewards, against 2e5 independent draws (their own error: below 0.005).
+
+    Of n draws in opposite pairs, sum_a |p_a - P_a| / 2 expects about sqrt(9 / (pi n / 2)): 0.3 and 0.04.
+    """
+    spec, params, rng = SHARED._replace(n_draws=n_draws), Params(), generator(5)
+    policy = make(spec)
+    state, held = policy.init(params), window([True] * 9)
+    for _ in range(40):
+        here = decision(held, features=rng.standard_normal(3), task=int(rng.integers(2)))
+        action = int(rng.integers(9))
+        state = policy.update(params, state, here, choice(action, action), feedback(float(rng.random())))
+    here = decision(held, features=rng.standard_normal(3))
+    assert policy.belief is not None
+    belief = policy.belief(params, state, here.features[None, :], here.task, held.action_ids)
+    root = phi(spec, here.features, here.task, held.action_ids) @ state.root
+    drawn = belief.mean[:, None] + root @ rng.standard_normal((root.shape[1], 200_000))
+    truth = np.bincount(drawn.argmax(axis=0), minlength=9) / 200_000
+    assert np.abs(policy.probs(params, state, here, belief) - truth).sum() / 2 < bound
 
 
 def test_a_draw_never_goes_to_what_is_not_feasible() -> None:
