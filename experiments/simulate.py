@@ -213,10 +213,12 @@ def simulate(
         trajectories. Leading axis items; padding is removed.
 
     Raises:
-        ValueError: scenarios or policies that need different programs.
+        ValueError: scenarios or policies that need different programs, or a plan without seeds or rounds.
     """
     if len({s.world for s in scenarios}) > 1 or len({p.policy for p in policies}) > 1:
         raise ValueError("scenarios and policies of one program may differ in numbers only, not in structure")
+    if not plan.seeds or plan.n_rounds < 1:
+        raise ValueError(f"the plan has {len(plan.seeds)} seeds and {plan.n_rounds} rounds, need at least one of each")
     for policy in policies:
         register(type(policy.params.inner))
     grid = [(w, p, s) for w in range(len(scenarios)) for p in range(len(policies)) for s in plan.seeds]

@@ -344,20 +344,19 @@ def test_a_recipe_overrides_groups_and_numbers_and_the_command_line_overrides_it
 
 
 LOADED = """
-import json, sys, time
+import json, sys
 from experiments.run import main
 code = main(["--help"])
 heavy = {"jax", "pandas", "matplotlib", "scipy", "numpy", "gymnasium", "rich", "duckdb"}
-print(json.dumps([code, sorted(heavy & sys.modules.keys()), time.process_time()]))
+print(json.dumps([code, sorted(heavy & sys.modules.keys())]))
 """
 
 
-def test_help_imports_nothing_heavy_and_takes_less_than_a_second_of_cpu() -> None:
+def test_help_imports_nothing_heavy() -> None:
     root = Path(__file__).resolve().parents[2]
     ended = subprocess.run([sys.executable, "-c", LOADED], cwd=root, capture_output=True, text=True, check=True)
-    code, heavy, cpu_seconds = json.loads(ended.stdout.splitlines()[-1])
+    code, heavy = json.loads(ended.stdout.splitlines()[-1])
     assert (code, heavy, ended.stderr) == (0, [], "")
-    assert cpu_seconds < 1.0
 
 
 def test_the_program_ends_with_the_exit_code_and_no_trace(tmp_path: Path) -> None:

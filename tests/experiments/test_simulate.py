@@ -223,6 +223,13 @@ def test_policies_or_worlds_of_another_structure_are_refused() -> None:
         next(simulate([compiled.world()], other, plan))
 
 
+@pytest.mark.parametrize(("seeds", "n_rounds"), [((), 4), ((0,), 0)])
+def test_a_plan_without_seeds_or_rounds_is_refused(seeds: tuple[int, ...], n_rounds: int) -> None:
+    plan = Plan(0, Purpose.TRAIN, seeds, n_rounds)
+    with pytest.raises(ValueError, match=rf"the plan has {len(seeds)} seeds and {n_rounds} rounds, need at least one"):
+        next(simulate([compiled.world()], [compiled.under_bounds(uniform.Params())], plan))
+
+
 def record() -> dict[str, Any]:
     """What a golden file holds: one seed under each rule, and what it was made with."""
     rows = train().rows

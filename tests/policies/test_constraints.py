@@ -41,6 +41,12 @@ def test_a_radius_reaches_the_steps_that_fit(radius: str, reach: int) -> None:
     assert limits_of(params).radius.tolist() == [reach, 2, 0, 0, 0]
 
 
+def test_an_axis_of_one_value_never_moves_whatever_its_radius() -> None:
+    params = Params(radius=Radius(top_p="0.5", frequency_penalty="0", presence_penalty=""))
+    assert {move[2:] for move in offsets(LATTICE, params)} == {(0, 0, 0)}
+    assert limits_of(params).radius[2:].tolist() == [0, 0, 0]
+
+
 def test_slots_come_in_ascending_id() -> None:
     held = window(SPEC, limits_of(Params()), at("0.7", "300"), np.int32(0))
     assert held.action_ids.tolist() == list(range(25))

@@ -49,7 +49,7 @@ def test_a_narrow_posterior_beside_wide_ones_is_resolved(ratio: int) -> None:
     assert np.abs(probs - reference(mean, sd)).sum() / 2 < TOLERANCE
 
 
-@pytest.mark.parametrize("ratio", [1e4, 1e5, 1e6])
+@pytest.mark.parametrize("ratio", [1e4, 1e5])
 @pytest.mark.parametrize("gap", [-0.5, 0.0, 0.6])
 def test_the_narrowest_posterior_costs_no_more_than_a_thousandth(ratio: float, gap: float) -> None:
     two = np.array([1.0, 1 / ratio])
