@@ -99,6 +99,17 @@ def test_an_approval_waits_for_its_evaluations_and_holds_from_the_next_decision_
     assert not policy.state.tally.any()
 
 
+def test_a_play_is_weighted_by_its_inverse_propensity() -> None:
+    """A slot drawn with probability 1/4 and reward 0.5: weight 4, so 1, 4, 2, 16, 8, 4."""
+    policy = Bound(uniform.Params(), ApprovalParams(rule="two_sample"))
+    done = policy.decide(generator())
+    slot = other_slot(done.decision.window)
+    quarter = forced(done, slot).choice._replace(mass=np.int32(TOTAL // 4))
+    policy.learn(done._replace(choice=quarter), 0.5)
+    assert policy.state.tally[0, slot].tolist() == [1, 4, 2, 16, 8, 4]
+    assert policy.state.tally.sum() == 1 + 4 + 2 + 16 + 8 + 4
+
+
 def test_a_task_type_never_moves_another() -> None:
     policy = Bound(LEARNERS["uniform"], ApprovalParams(rule="two_sample", min_evaluations=1))
     before, rng = policy.state, generator()
