@@ -5,7 +5,7 @@ values are decimal strings, so limits and trust-region radii become integers onc
 exactly (0.9 - 0.7 > 0.2 in floats). Ids count in row-major order, last axis fastest.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
 
-__all__ = ["Axis", "AxisRange", "Lattice", "LatticeRanges", "coordinates", "parse_decimal"]
+__all__ = ["AXES", "MODEL", "Axis", "AxisRange", "Lattice", "LatticeRanges", "coordinates", "parse_decimal", "places"]
 
 Ints = NDArray[np.int32]
 AXES = ("temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty")
+MODEL = "model"  # the one axis whose values are names, in the order they were listed
 MAX_ACTIONS = 1 << 20
 
 
@@ -43,10 +44,21 @@ class LatticeRanges:
 
 
 class Axis(NamedTuple):
-    """One parameter: its name and the decimal strings it may take, ascending."""
+    """One parameter: its name and the decimal strings it may take, ascending; of `model`, names."""
 
     name: str
     values: tuple[str, ...]
+
+
+def places(axis: Axis) -> tuple[Decimal, ...]:
+    """The values of an axis as numbers, ascending; of `model`, their places from 0.
+
+    >>> places(Axis("model", ("small", "large"))), places(Axis("top_p", ("0.9",)))
+    ((Decimal('0'), Decimal('1')), (Decimal('0.9'),))
+    """
+    if axis.name == MODEL:
+        return tuple(Decimal(i) for i in range(len(axis.values)))
+    return tuple(parse_decimal(value, f"lattice.{axis.name}") for value in axis.values)
 
 
 def parse_decimal(text: object, where: str) -> Decimal:
@@ -116,21 +128,23 @@ class Lattice:
     def __post_init__(self) -> None:
         """Refuse axes that would give two ids to one action, or no action at all."""
         for axis in self.axes:
-            numbers = [parse_decimal(v, f"lattice.{axis.name}") for v in axis.values]
+            numbers = places(axis)
+            if axis.name == MODEL and len(set(axis.values)) < len(axis.values):
+                raise ValueError(f"axis {axis.name} = {axis.values}, need distinct names")
             if not numbers or any(b <= a for a, b in zip(numbers, numbers[1:], strict=False)):
                 raise ValueError(f"axis {axis.name} = {axis.values}, need distinct ascending values")
         if self.size > MAX_ACTIONS:
             raise ValueError(f"the lattice has {self.size} actions, need at most {MAX_ACTIONS}")
 
     @classmethod
-    def from_ranges(cls, ranges: LatticeRanges) -> "Lattice":
-        """The lattice of a config.
+    def from_ranges(cls, ranges: LatticeRanges, *, models: Sequence[str] = ("",)) -> "Lattice":
+        """The lattice of a config, and of the models it may move to; "" is the one model nobody chooses.
 
         >>> grid = Lattice.from_ranges(LatticeRanges(temperature=AxisRange("0", "1", "0.1")))
         >>> grid.size, grid.parameters(7)["temperature"]
         (11, 0.7)
         """
-        return cls(tuple(_axis(name, getattr(ranges, name)) for name in AXES))
+        return cls((*(_axis(name, getattr(ranges, name)) for name in AXES), Axis(MODEL, tuple(models))))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -146,9 +160,9 @@ class Lattice:
         return product
 
     def values(self, name: str) -> NDArray[np.float64]:
-        """The numeric values of one axis, ascending, in the axis's own unit."""
+        """The numeric values of one axis, ascending, in the axis's own unit; of `model`, their places."""
         axis = next(a for a in self.axes if a.name == name)
-        return np.array([float(v) for v in axis.values])
+        return np.array([float(v) for v in places(axis)])
 
     def decode(self, action_ids: Array) -> Ints:
         """Coordinates (m, axes) of ids (m,).
@@ -171,15 +185,16 @@ class Lattice:
             ids = ids * np.int32(size) + np.asarray(coords)[..., column].astype(np.int32)
         return ids
 
-    def parameters(self, action_id: int) -> dict[str, float | int]:
-        """The generation parameters of one action, under their names.
+    def parameters(self, action_id: int) -> dict[str, float | int | str]:
+        """The generation parameters of one action, under their names; the model where it was chosen.
 
         Raises:
             ValueError: the id lies outside the grid.
         """
         point = self.decode(np.array([action_id]))[0]
         named = {axis.name: axis.values[c] for axis, c in zip(self.axes, point, strict=True)}
-        return {n: int(Decimal(v)) if n == "max_tokens" else float(v) for n, v in named.items()}
+        kinds = {"max_tokens": lambda v: int(Decimal(v)), MODEL: str}
+        return {name: kinds.get(name, float)(value) for name, value in named.items() if value}
 
     def action_id(self, parameters: Mapping[str, object]) -> int:
         """The id of a point that lies exactly on the grid; axes with one value may be left out.
@@ -200,8 +215,13 @@ def _position(axis: Axis, parameters: Mapping[str, object]) -> int:
         if len(axis.values) > 1:
             raise ValueError(f"parameter {axis.name!r} is missing, the grid has {len(axis.values)} values for it")
         return 0
+    if axis.name == MODEL:
+        wanted_name = str(parameters[axis.name])
+        if wanted_name not in axis.values:
+            raise ValueError(f"model = {wanted_name!r}, need one of {', '.join(axis.values)}")
+        return axis.values.index(wanted_name)
     wanted = parse_decimal(parameters[axis.name], axis.name)
-    gaps = [abs(Decimal(v) - wanted) for v in axis.values]
+    gaps = [abs(v - wanted) for v in places(axis)]
     nearest = gaps.index(min(gaps))
     if gaps[nearest]:
         raise ValueError(

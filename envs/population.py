@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.reward import RewardWeights
 from envs.tasks import FeatureSpec, TaskFeatures, encode
-from envs.world import Population
+from envs.traffic import Population
 
 __all__ = ["Effects", "Latent", "TaskType", "draw_population"]
 
@@ -23,7 +24,11 @@ _LIMIT = 2.0  # indices are cut at two standard deviations
 
 @dataclass(frozen=True)
 class TaskType:
-    """One task type: its surface at the reference task, and what its requests look like."""
+    """One task type: its surface at the reference task, and what its requests look like.
+
+    The formulae are those of `envs.curves`. `between` is the share of the quality's variance that
+    lies between problems: what replaying the same prompt takes away.
+    """
 
     name: str = "task"
     weight: float = field(default=1.0, metadata={"gt": 0.0, "le": 1e6, "unit": "share of traffic, unnormalised"})
@@ -38,15 +43,22 @@ class TaskType:
     k_p: float = field(default=0.0, metadata={"ge": 0.0, "le": 10.0})
     nucleus_loss: float = field(default=0.15, metadata={"ge": 0.0, "le": 10.0})
     truncation_loss: float = field(default=0.9, metadata={"ge": 0.0, "le": 1.0})
-    failing: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "1: calls fail past T = 1.55"})
+    failure_floor: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "of calls, at any temperature"})
+    failing: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "of calls, past failure_centre"})
+    failure_centre: float = field(default=1.55, metadata={"gt": 0.0, "le": 20.0, "unit": "temperature"})
+    failure_width: float = field(default=0.031, metadata={"gt": 0.0, "le": 5.0, "unit": "temperature"})
     runaway: float = field(default=0.7, metadata={"ge": 0.0, "le": 3.0, "unit": "log tokens past the cliff"})
+    runaway_shift: float = field(default=0.1, metadata={"ge": -2.0, "le": 2.0, "unit": "temperature above the cliff"})
+    runaway_width: float = field(default=0.08, metadata={"gt": 0.0, "le": 5.0, "unit": "temperature"})
     length_median_1: float = field(default=150.0, metadata={"gt": 0.0, "le": 1e6, "unit": "tokens"})
     length_sd_1: float = field(default=0.5, metadata={"gt": 0.0, "le": 3.0, "unit": "log tokens"})
     length_weight_1: float = field(default=1.0, metadata={"ge": 0.0, "le": 1.0})
     length_median_2: float = field(default=1.0, metadata={"gt": 0.0, "le": 1e6, "unit": "tokens"})
     length_sd_2: float = field(default=1.0, metadata={"gt": 0.0, "le": 3.0, "unit": "log tokens"})
+    between: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "share of variance between problems"})
     description_length: int = field(default=600, metadata={"ge": 1, "le": 10**6, "unit": "characters, median"})
     prompt_tokens: int = field(default=400, metadata={"ge": 1, "le": 10**6, "unit": "tokens, median"})
+    reward: RewardWeights | None = None  # the world's where it is null
 
 
 @dataclass(frozen=True)

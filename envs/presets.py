@@ -4,6 +4,7 @@ For callers left of experiments (the Gymnasium environment, notebooks): the same
 ranges and refusals as on the command line, without Hydra, so nothing can be overridden.
 """
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from envs.fields import Spot, convert
 from envs.targets import nearest, refuse
 from envs.world import Scenario
 
-__all__ = ["load", "names", "scenario"]
+__all__ = ["components", "load", "names", "scenario"]
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -41,20 +42,29 @@ def load(group: str, name: str) -> object:
     return convert(plain, object, Spot(group, {}, ()))
 
 
-def scenario(world: str, *, drift: str = "none") -> Scenario:
+def components(names: str | Sequence[str]) -> dict[str, DriftParams]:
+    """The drift components of some choices of configs/drift, by name.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    chosen = [names] if isinstance(names, str) else list(names)
+    found = {name: load("drift", name) for name in chosen}
+    return {name: one for name, one in found.items() if isinstance(one, DriftParams)}
+
+
+def scenario(world: str, *, drift: str | Sequence[str] = "none") -> Scenario:
     """The scenario of a preset, ready to run.
 
     Args:
         world: a choice of configs/world.
-        drift: a choice of configs/drift.
+        drift: a choice of configs/drift, or several, which then compose.
 
     Raises:
         ConfigError: as `load`.
         ValueError: the world's own `build` refuses its numbers.
     """
-    params, moved = load("world", world), load("drift", drift)
-    if not isinstance(moved, DriftParams):
-        raise refuse("drift", drift, "a choice that makes envs.drift.Params")
-    made = import_module(type(params).__module__).build(params, drift_params=moved)
+    params, moved = load("world", world), components(drift)
+    made = import_module(type(params).__module__).build(params, drift=tuple(moved.values()))
     assert isinstance(made, Scenario)
     return made

@@ -1,20 +1,25 @@
 """From a table of recorded outcomes to units, actions and parts: what `world=replay` stands on.
 
 A unit is one problem within one task type: a model, a prompt, an exam, as the columns say.
-Several rows of one unit at one action are replicates. Rows are never dropped in silence:
+Several rows of one unit at one action are replicates. Where problems hardly ever repeat, as
+in a log of traffic, a unit is a random group of problems. Rows are never dropped in silence:
 what is left out is counted in the notes, and what cannot be read is refused by name.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.lattice import AXES, Axis, Lattice
+from envs.bad_rows import Rule, sift
+from envs.dealing import GROUPS, deal
+from envs.interpolation import check_steps, even_grid
+from envs.lattice import AXES, MAX_ACTIONS, MODEL, Axis, Lattice
 from envs.tables import Table, codes_of, file_digest, numbers, read_table, rows_where, take
 from envs.targets import refuse
 from envs.tasks import FeatureSpec, TaskFeatures
@@ -23,8 +28,9 @@ __all__ = ["PARTS", "Columns", "Recording", "Source", "read_recording"]
 
 Names = str | tuple[str, ...]
 PARTS = ("quality", "output_tokens", "latency_ms", "cost_usd", "failure", "truncated")  # of an Outcome, in order
+MAX_CELLS = 1 << 26  # units times actions: a quarter of a GiB
 _SHARES = ("quality", "failure", "truncated")
-_LIMITS = {"temperature": ("0", "100"), "max_tokens": ("1", "1e9"), "top_p": ("0", "1")}
+_LIMITS = {"temperature": ("0", "100"), "max_tokens": ("1", "1000000000"), "top_p": ("0", "1")}
 _LIMITS |= {"frequency_penalty": ("-2", "2"), "presence_penalty": ("-2", "2")}
 
 
@@ -40,6 +46,7 @@ class Columns:
         output_tokens: length of the answer, in any unit (see `token_unit`).
         input_tokens: length of the request, an entry of the context.
         failure: whether the call failed.
+        id: of the row; an answer whose id stands twice is a bad row.
     """
 
     problem: Names
@@ -57,6 +64,7 @@ class Columns:
     cost_usd: str | None = None
     failure: str | None = None
     truncated: str | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,18 +75,23 @@ class Source:
     columns: Columns
     where: Mapping[str, Names] = field(default_factory=dict)
     absent: Mapping[str, str] = field(default_factory=dict)  # the one value of an axis without a column
+    interpolate: Mapping[str, str] = field(default_factory=dict)
     token_unit: float = 1.0
-    skip_incomplete: bool = False
+    groups: int = 0
+    split_seed: int = 0
+    is_model_action: bool = False
+    skip_bad: bool = False
+    max_bad_share: float = 0.05
 
 
 class Recording(NamedTuple):
     """n units and r rows.
 
     Attributes:
-        lattice: the recorded grid values of every axis.
+        lattice: the recorded grid values of every axis, an interpolated axis filled up evenly.
         names: task types, ascending.
         task: (n,) task type of each unit, ascending.
-        cluster: (n,) problem of each unit.
+        cluster: (n,) problem of each unit, or group of problems.
         tasks: n task features.
         spec: how they become context vectors.
         unit: (r,) unit of each row.
@@ -113,56 +126,74 @@ def _wanted(source: Source) -> dict[str, str]:
     return wanted
 
 
-def _kept(source: Source) -> tuple[Table, tuple[str, ...]]:
-    """The rows that `where` asks for and that have every cell, and what to say about the others."""
+def _rules(source: Source) -> dict[str, Rule]:
+    """Setting -> what its column's cells must be."""
+    rules = {}
+    for setting, column in _wanted(source).items():
+        name = setting.removeprefix("world.columns.").split("[")[0]
+        if name in AXES:
+            low, high = _LIMITS[name]
+            rules[setting] = Rule(column, "whole" if name == "max_tokens" else "decimal", low, high)
+        elif name in PARTS or name == "input_tokens":
+            high = "1" if name in _SHARES else "1e12"
+            rules[setting] = Rule(column, "number", high=high, may_be_empty=name == "input_tokens")
+        elif not setting.startswith("world.where."):
+            rules[setting] = Rule(column, "id" if name == "id" else "text")
+    return rules
+
+
+def _without_model(table: Table, source: Source) -> tuple[Source, tuple[str, ...]]:
+    """A model column that is empty everywhere says that there is only one model: it is left aside."""
+    name = source.columns.model
+    if name is None or source.is_model_action:
+        return source, ()
+    labels, codes = table.columns[name]
+    if any(labels[code].strip() for code in np.unique(codes)):
+        return source, ()
+    note = f"Column {name!r} is empty in every row: one model, whose name was not recorded."
+    return replace(source, columns=replace(source.columns, model=None)), (note,)
+
+
+def _kept(source: Source) -> tuple[Table, Source, tuple[str, ...]]:
+    """The rows that `where` asks for and that can be used, and what to say about the others."""
     path = Path(source.path).expanduser()
     table = read_table(path, _wanted(source))
     total = len(table.rows)
     for column, values in source.where.items():
         table = take(table, rows_where(table, column, _listed(values)))
-    kept = f", {len(table.rows)} of them after world.where" if source.where else ""
-    notes = [f"{path.name} (sha256 {file_digest(path)}...): {total} rows{kept}."]
     if not len(table.rows):
         raise refuse("world.where", dict(source.where), f"values that some row of {path.name} has together")
-    missing = np.zeros(len(table.rows), np.bool_)
-    for name in dict.fromkeys(c for s, c in _wanted(source).items() if s != "world.columns.input_tokens"):
-        empty = np.array([label.strip() == "" for label in table.columns[name].labels])[table.columns[name].codes]
-        if empty.any() and not source.skip_incomplete:
-            place = f"(row {table.rows[int(np.argmax(empty))]}, {int(empty.sum())} such rows)"
-            need = f"a value in every row {place}; fill them, or set world.skip_incomplete=true to leave them out"
-            raise refuse(f"world.columns: column {name!r}", "", need)
-        missing |= empty
-    if missing.all():
-        raise refuse("world.path", str(path), "rows without empty cells; every row has one")
-    if missing.any():
-        notes.append(f"{int(missing.sum())} rows have an empty cell and were left out (world.skip_incomplete).")
-    return take(table, ~missing), tuple(notes)
+    kept = f", {len(table.rows)} of them after world.where" if source.where else ""
+    several = f"{len(table.files)} files, " if table.files else ""
+    note = f"{path.name} ({several}sha256 {file_digest(path)}...): {total} rows{kept}."
+    source, one_model = _without_model(table, source)
+    table, bad = sift(table, _rules(source), skip=source.skip_bad, max_share=source.max_bad_share)
+    return table, source, (note, *bad, *one_model)
 
 
 def _axis(table: Table, name: str, source: Source) -> tuple[Axis, NDArray[np.int64]]:
-    """The recorded values of an axis as exact decimals, and (r,) coordinate of each row."""
+    """The values of an axis as exact decimals, and (r,) coordinate of each row."""
     column = getattr(source.columns, name)
     if column is None:
         return Axis(name, (source.absent[name],)), np.zeros(len(table.rows), np.int64)
     labels, codes = table.columns[column]
-    low, high = (Decimal(end) for end in _LIMITS[name])
-    seen = np.unique(codes)
-    values: dict[int, Decimal] = {}
-    for code in seen:
-        try:
-            values[int(code)] = Decimal(labels[code].strip())
-            is_good = low <= values[int(code)] <= high
-        except InvalidOperation:
-            is_good = False
-        if not is_good:
-            place = f"(column {column!r}, row {table.rows[int(np.argmax(codes == code))]})"
-            need = f"a decimal number >= {low} and <= {high} in every row {place}"
-            raise refuse(f"world.columns.{name}", labels[code], need)
+    values = {int(code): Decimal(labels[code].strip()) + 0 for code in np.unique(codes)}  # + 0: -0 is 0
     levels = sorted(set(values.values()))
-    place_of = np.zeros(len(labels), np.int64)
-    for at, value in values.items():
-        place_of[at] = levels.index(value)
+    if name in source.interpolate:
+        levels = even_grid(name, levels, str(source.interpolate[name]))
+    place_of, place = np.zeros(len(labels), np.int64), {value: at for at, value in enumerate(levels)}
+    for code, value in values.items():
+        place_of[code] = place[value]
     return Axis(name, tuple(f"{value.normalize():f}" for value in levels)), place_of[codes]
+
+
+def _models(table: Table, source: Source) -> tuple[Axis, NDArray[np.int64]]:
+    """The recorded models as an axis, names ascending, and (r,) place of each row; else one name."""
+    if not (source.is_model_action and source.columns.model):
+        return Axis(MODEL, (source.absent[MODEL],)), np.zeros(len(table.rows), np.int64)
+    labels, codes = table.columns[source.columns.model]
+    used, place = np.unique(codes, return_inverse=True)
+    return Axis(MODEL, tuple(labels[code] for code in used)), place.reshape(-1)
 
 
 def _parts(table: Table, source: Source) -> NDArray[np.float64]:
@@ -171,23 +202,55 @@ def _parts(table: Table, source: Source) -> NDArray[np.float64]:
     for i, name in enumerate(PARTS):
         column = getattr(source.columns, name)
         if column is not None:
-            high = 1.0 if name in _SHARES else 1e12
-            flag = name in _SHARES and name != "quality"
-            parts[:, i] = numbers(table, column, f"world.columns.{name}", high=high, flag=flag)
+            parts[:, i] = numbers(table, column, f"world.columns.{name}")
     parts[:, PARTS.index("output_tokens")] /= source.token_unit
     return parts
 
 
-def _units(table: Table, source: Source) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Task type names, (n, 2) task type and problem of each unit, (r,) unit of each row."""
-    columns = source.columns
-    kinds = _listed(columns.task_type) or _listed(columns.model)
+def _kinds(source: Source) -> tuple[str, ...]:
+    """The columns that together name a task type."""
+    columns, named = source.columns, _listed(source.columns.task_type)
+    if not source.is_model_action:
+        return named or _listed(columns.model)
+    if columns.model in named:
+        need = "columns other than the model, which is an action (world.model_is)"
+        raise refuse("world.columns.task_type", list(named), need)
+    return named
+
+
+def _problems(table: Table, source: Source, kind: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """(r,) problem of each row, or its group of problems, and what to say about groups."""
+    found, problem = codes_of(table, _listed(source.columns.problem))
+    if not source.groups:
+        return problem, ()
+    hand = deal(kind, problem, n_hands=source.groups, seed=source.split_seed, stream=GROUPS)
+    note = (
+        f"{len(found)} problems were dealt at random into {source.groups} groups (world.groups), which stand for "
+        "problems from here on. An action's answers are those to the problems it was recorded for: a log whose policy "
+        "chose by context, or while it learned, does not compare like with like."
+    )
+    return hand[problem].astype(np.int64), (note,)
+
+
+class _Units(NamedTuple):
+    """Task type names, (n,) task type and problem of each unit, (r,) unit of each row, a remark."""
+
+    names: tuple[str, ...]
+    task: NDArray[np.int32]
+    cluster: NDArray[np.int32]
+    of: NDArray[np.int64]
+    notes: tuple[str, ...]
+
+
+def _units(table: Table, source: Source) -> _Units:
+    kinds = _kinds(source)
     found, kind = codes_of(table, kinds) if kinds else ([("all",)], np.zeros(len(table.rows), np.int64))
     varying = [i for i in range(len(found[0])) if len({key[i] for key in found}) > 1] or [0]
     names = tuple("/".join(key[i] for i in varying) for key in found)
-    _, problem = codes_of(table, _listed(columns.problem))
+    problem, notes = _problems(table, source, kind)
     pairs, unit = np.unique(np.stack([kind, problem], axis=1), axis=0, return_inverse=True)
-    return names, pairs, unit.reshape(-1)
+    task, cluster = pairs.T.astype(np.int32)
+    return _Units(names, task, cluster, unit.reshape(-1), notes)
 
 
 def _model(table: Table, source: Source, first: NDArray[np.int64], unit: NDArray[np.int64]) -> list[str | None]:
@@ -196,14 +259,15 @@ def _model(table: Table, source: Source, first: NDArray[np.int64], unit: NDArray
     Raises:
         ConfigError: a unit with answers of two models; the model must then be part of the task type.
     """
-    if source.columns.model is None:
+    if source.columns.model is None or source.is_model_action:
         return [None] * len(first)
     labels, codes = table.columns[source.columns.model]
     mixed = np.flatnonzero(codes != codes[first][unit])
     if mixed.size:
         got, other = labels[codes[mixed[0]]], labels[codes[first][unit][mixed[0]]]
-        need = f"one model per task type and problem; row {table.rows[mixed[0]]} has {got!r}, the unit began with "
-        raise refuse("world.columns.model", source.columns.model, f"{need}{other!r} (add it to columns.task_type)")
+        need = f"one model per task type and problem; {table.spot(mixed[0])} has {got!r}, the unit began with {other!r}"
+        mend = " (add it to columns.task_type, or set world.model_is=action)"
+        raise refuse("world.columns.model", source.columns.model, need + mend)
     return [labels[code] for code in codes[first]]
 
 
@@ -214,7 +278,7 @@ def _prompt_tokens(
     column, n_units = source.columns.input_tokens, int(unit.max()) + 1
     if column is None:
         return [None] * n_units
-    values = numbers(table, column, "world.columns.input_tokens", high=1e12)
+    values = numbers(table, column, "world.columns.input_tokens")
     keep = np.isfinite(values) & ~failed
     order = np.lexsort((values[keep], unit[keep]))
     sorted_values, sorted_units = values[keep][order], unit[keep][order]
@@ -245,6 +309,16 @@ def _remarks(source: Source, parts: NDArray[np.float64]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _lattice(axes: tuple[Axis, ...], *, n_units: int) -> Lattice:
+    """All combinations of the axes' values, if a table of them fits."""
+    size = math.prod(len(axis.values) for axis in axes)
+    if size > MAX_ACTIONS or size * n_units > MAX_CELLS:
+        got = ", ".join(f"{axis.name} {len(axis.values)}" for axis in axes if len(axis.values) > 1)
+        need = f"at most {MAX_ACTIONS} actions, and {MAX_CELLS} of them times units ({n_units}); coarser steps or fewer"
+        raise refuse("world.path, world.interpolate", f"values: {got}", f"{need} rows (world.where) make them so")
+    return Lattice(axes)
+
+
 def read_recording(source: Source) -> Recording:
     """Read and check a table of recorded outcomes.
 
@@ -252,24 +326,25 @@ def read_recording(source: Source) -> Recording:
         ConfigError: anything that cannot be read as it stands: one line that names the setting,
             the value, the row and what is allowed.
     """
-    table, notes = _kept(source)
-    grid = [_axis(table, name, source) for name in AXES]
+    check_steps(source.interpolate, {name: getattr(source.columns, name) for name in AXES})
+    table, source, notes = _kept(source)
+    grid = [*(_axis(table, name, source) for name in AXES), _models(table, source)]
     parts = _parts(table, source)
-    names, pairs, unit = _units(table, source)
-    first = np.unique(unit, return_index=True)[1]
-    models = _model(table, source, first, unit)
-    lengths = _prompt_tokens(table, source, parts[:, PARTS.index("failure")] > 0, unit)
+    units = _units(table, source)
+    first = np.unique(units.of, return_index=True)[1]
+    models = _model(table, source, first, units.of)
+    lengths = _prompt_tokens(table, source, parts[:, PARTS.index("failure")] > 0, units.of)
     tasks = tuple(TaskFeatures(model_name=m, prompt_tokens=p) for m, p in zip(models, lengths, strict=True))
-    lattice = Lattice(tuple(axis for axis, _ in grid))
+    lattice = _lattice(tuple(axis for axis, _ in grid), n_units=len(units.task))
     return Recording(
         lattice=lattice,
-        names=names,
-        task=pairs[:, 0].astype(np.int32),
-        cluster=pairs[:, 1].astype(np.int32),
+        names=units.names,
+        task=units.task,
+        cluster=units.cluster,
         tasks=tasks,
         spec=_spec(tasks),
-        unit=unit,
+        unit=units.of,
         action=lattice.encode(np.stack([place for _, place in grid], axis=1)),
         parts=parts,
-        notes=(*notes, *_remarks(source, parts)),
+        notes=(*notes, *units.notes, *_remarks(source, parts)),
     )

@@ -1,8 +1,9 @@
-"""A user's table, read as text: CSV (also compressed) or Parquet.
+"""A user's table, read as text: CSV (also compressed), Parquet, or a folder of Parquet files.
 
 Every column is a list of distinct cells and one code per row. A number is parsed once per
 distinct cell, grid values stay the decimals that were written, and a refusal can name the
-row, the column and the cell. Nothing is guessed: an empty cell stays an empty cell.
+row, the column and the cell. Nothing is guessed: an empty cell stays an empty cell. The
+files of a folder are one table, in the order of their names.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ from pyarrow import csv, parquet
 
 from envs.targets import ConfigError, nearest, refuse
 
-__all__ = ["Column", "Table", "codes_of", "file_digest", "numbers", "read_table", "rows_where", "take"]
+__all__ = ["Column", "Table", "codes_of", "file_digest", "number_of", "numbers", "read_table", "rows_where", "take"]
 
 CSV_ENDS = (".csv", ".csv.gz", ".csv.bz2", ".csv.zst")
 PARQUET_ENDS = (".parquet", ".pq")
@@ -35,48 +36,83 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Columns by name, and (r,) number of each row in the file's data, from 1."""
+    """Columns by name, and (r,) number of each row in the data, from 1; of several files, first row and name."""
 
     columns: Mapping[str, Column]
     rows: NDArray[np.int64]
+    files: tuple[tuple[int, str], ...] = ()
+
+    def spot(self, at: int) -> str:
+        """Where a row stands in the data, in words.
+
+        >>> Table({}, np.array([1, 2, 3]), ((1, "a.parquet"), (3, "b.parquet"))).spot(2)
+        'row 1 of b.parquet'
+        """
+        number = int(self.rows[at])
+        first, name = [(1, ""), *(file for file in self.files if file[0] <= number)][-1]
+        return f"row {number - first + 1}" + (f" of {name}" if name else "")
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or the Parquet files anywhere in a folder; names that begin with . or _ are left out."""
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.rglob("*") if file.name.lower().endswith(PARQUET_ENDS) and file.is_file()]
+    return sorted(file for file in found if not file.name.startswith((".", "_")))
 
 
 def file_digest(path: Path) -> str:
-    """The first 16 hex digits of the file's SHA-256."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    """The first 16 hex digits of the SHA-256 of a file, or of the digests of a folder's files."""
+    digests = []
+    for part in _files(path):
+        with part.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    whole = digests[0] if not path.is_dir() else hashlib.sha256("".join(digests).encode()).hexdigest()
+    return whole[:16]
 
 
 def read_table(path: Path, wanted: Mapping[str, str]) -> Table:
-    """The wanted columns of a file.
+    """The wanted columns of a file, or of all Parquet files in a folder.
 
     Args:
-        path: of a table with a header.
+        path: of a table with a header, or of a folder.
         wanted: setting -> name of the column that it asks for; settings stand in refusals.
 
     Raises:
         ConfigError: the file is missing, of another kind, broken or empty, has two columns of
-            one name, or lacks a wanted column (the nearest name is given).
+            one name, or lacks a wanted column (the nearest name is given); a folder without
+            Parquet files.
     """
-    ends = (*CSV_ENDS, *PARQUET_ENDS)
+    files, used = _files(path), list(dict.fromkeys(wanted.values()))
+    if not files:
+        raise refuse("world.path", str(path), f"a folder with files whose names end in {' or '.join(PARQUET_ENDS)}")
+    parts = [_read_file(file, wanted) for file in files]
+    counts = [part.num_rows for part in parts]
+    if not sum(counts):
+        raise refuse("world.path", str(path), "a table with rows; this one has a header only")
+    columns = {name: _column(pa.chunked_array([c for p in parts for c in p.column(name).chunks])) for name in used}
+    firsts = np.cumsum([1, *counts[:-1]]).tolist()
+    names = [str(file.relative_to(path)) for file in files] if path.is_dir() else []
+    return Table(columns, np.arange(1, sum(counts) + 1), tuple(zip(firsts, names, strict=False)))
+
+
+def _read_file(path: Path, wanted: Mapping[str, str]) -> pa.Table:
+    """The wanted columns of one file, as text."""
     if not path.is_file():
-        raise refuse("world.path", str(path), "a file that exists")
-    if not path.name.lower().endswith(ends):
-        raise refuse("world.path", str(path), f"a file whose name ends in one of {', '.join(ends)}")
-    is_csv = path.name.lower().endswith(CSV_ENDS)
+        raise refuse("world.path", str(path), "a file or a folder that exists")
+    if not path.name.lower().endswith((*CSV_ENDS, *PARQUET_ENDS)):
+        need = f"a folder, or a file whose name ends in one of {', '.join((*CSV_ENDS, *PARQUET_ENDS))}"
+        raise refuse("world.path", str(path), need)
+    is_csv, used = path.name.lower().endswith(CSV_ENDS), list(dict.fromkeys(wanted.values()))
     try:
-        names = csv.open_csv(path).schema.names if is_csv else parquet.ParquetFile(path).schema_arrow.names
+        names = csv.open_csv(path).schema.names if is_csv else parquet.read_schema(path).names
         _check_names(path, names, wanted)
-        used = list(dict.fromkeys(wanted.values()))
-        raw = _read_csv(path, used) if is_csv else parquet.ParquetFile(path).read(columns=used)
-        columns = {name: _column(raw.column(name)) for name in used}
+        raw = _read_csv(path, used) if is_csv else parquet.read_table(path, columns=used, partitioning=None)
+        return pa.table({name: pc.cast(raw.column(name), pa.string()) for name in used})
     except ConfigError:
         raise
     except _FAULTS as error:
         raise refuse("world.path", str(path), f"a table that can be read ({error})") from error
-    if not raw.num_rows:
-        raise refuse("world.path", str(path), "a table with rows; this one has a header only")
-    return Table(columns, np.arange(1, raw.num_rows + 1))
 
 
 def _check_names(path: Path, names: list[str], wanted: Mapping[str, str]) -> None:
@@ -95,7 +131,7 @@ def _read_csv(path: Path, used: list[str]) -> pa.Table:
 
 
 def _column(raw: pa.ChunkedArray) -> Column:
-    text = pc.fill_null(pc.cast(raw, pa.string()), "")
+    text = pc.fill_null(raw, "")
     labels = sorted(pc.unique(text).to_pylist())
     codes = pc.index_in(text, value_set=pa.array(labels, pa.string())).to_numpy()
     return Column(tuple(labels), codes.astype(np.int64))
@@ -104,7 +140,7 @@ def _column(raw: pa.ChunkedArray) -> Column:
 def take(table: Table, mask: NDArray[np.bool_]) -> Table:
     """The rows where `mask` (r,) holds, under the codes they had."""
     columns = {name: Column(column.labels, column.codes[mask]) for name, column in table.columns.items()}
-    return Table(columns, table.rows[mask])
+    return Table(columns, table.rows[mask], table.files)
 
 
 def rows_where(table: Table, column: str, allowed: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -146,18 +182,23 @@ def numbers(
         ConfigError: a cell that is no finite number, NaN included, or out of range.
     """
     labels, codes = table.columns[name]
-    values = np.array([_number(label) for label in labels])
+    values = np.array([number_of(label) for label in labels])
     fits = np.isin(values, (0.0, 1.0)) if flag else (values >= low) & (values <= high) & np.isfinite(values)
     bad = ~fits[codes] & np.array([label.strip() != "" for label in labels])[codes]
     if bad.any():
         need = "true or false" if flag else _range(low, high)
         first = int(np.argmax(bad))
-        place = f"in every row (column {name!r}, row {table.rows[first]}, {int(bad.sum())} such rows)"
+        place = f"in every row (column {name!r}, {table.spot(first)}, {int(bad.sum())} such rows)"
         raise refuse(setting, labels[codes[first]], f"{need} {place}")
     return np.asarray(values[codes], np.float64)
 
 
-def _number(label: str) -> float:
+def number_of(label: str) -> float:
+    """The number a cell holds, NaN if none; true, false, yes and no are 1 and 0.
+
+    >>> number_of("1e-3"), number_of(" True"), number_of("1_0")
+    (0.001, 1.0, nan)
+    """
     try:
         return math.nan if "_" in label else float(label)
     except ValueError:

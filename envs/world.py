@@ -1,39 +1,31 @@
-"""What a world is: pure functions that say what an LLM would have answered.
+"""What a world is: two pure functions that say what an LLM would have answered.
 
 A world never draws a random number: it is handed `Noise` and is otherwise a function of
-its parameters, so any round can be replayed and the same lines run in NumPy and in JAX.
-Its population of tasks is finite, so every expectation over contexts is a sum.
+its parameters and the time, so any round can be replayed and the same lines run in NumPy
+and in JAX. Its population of tasks is finite, so every expectation over contexts is a sum.
+Who asks next is `envs.traffic`, the same for every world.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from envs.arrays import Array
+from envs.drift import Params as DriftParams
+from envs.drift import regimes
 from envs.lattice import Lattice
-from envs.tasks import FeatureSpec, TaskFeatures
+from envs.traffic import Population, Traffic, weights_at
 
-__all__ = ["Context", "Noise", "Outcome", "Population", "Scenario", "World", "WorldState"]
-
-N_UNIFORM = 12  # uniforms of one outcome: failure, latency (2), replicate, up to 8 quality checks
-N_NORMAL = 2  # normals of one outcome: length component choice is a uniform, its spread a normal
+__all__ = ["Noise", "Outcome", "Scenario", "World"]
 
 Floats = NDArray[np.float64]
 
 
-class Context(NamedTuple):
-    """One drawn task: its row in the population, its task type, its context vector (d,)."""
-
-    index: Array
-    task: Array
-    features: Array
-
-
 class Noise(NamedTuple):
-    """All randomness of one outcome: uniform (12,) in [0, 1), normal (2,)."""
+    """All randomness of one outcome: uniform (n_uniform,) in [0, 1), normal (n_normal,)."""
 
     uniform: Array
     normal: Array
@@ -42,7 +34,7 @@ class Noise(NamedTuple):
 class Outcome(NamedTuple):
     """The parts of one answer, or their expectations; () or (m,) each."""
 
-    quality: Array  # share of checks passed, 0..1; 0 after a failure
+    quality: Array  # 0..1 unless the noise is unbounded; 0 after a failure
     output_tokens: Array
     latency_ms: Array
     cost_usd: Array
@@ -51,53 +43,21 @@ class Outcome(NamedTuple):
     reserved: Array  # max_tokens / 4096: capacity held, used or not
 
 
-class WorldState(NamedTuple):
-    """What moves: rounds so far, all task types counted."""
-
-    rounds: Array
-
-
 class World(NamedTuple):
-    """Pure functions over (params, state, ...); built by a cached `make(spec)`."""
-
-    init: Callable[[Any], WorldState]  # params -> state
-    context: Callable[..., Context]  # (params, state, task (), uniform ()) -> Context
-    expected: Callable[..., tuple[Outcome, Array]]  # (params, state, index, ids (m,)) -> means, reward (m,)
-    outcome: Callable[..., tuple[Outcome, Array]]  # (params, state, index, id (), noise) -> parts, reward ()
-    advance: Callable[..., WorldState]  # (params, state) -> state
-
-
-@dataclass(frozen=True)
-class Population:
-    """The finite set of tasks a world draws from.
+    """Pure functions over (params, t, ...), t the evaluation clock, () int32; built by a cached `make(spec)`.
 
     Attributes:
-        tasks: n tasks, sorted by task type.
-        task: (n,) task type of each.
-        features: (n, d) context vectors.
-        cluster: (n,) problem each belongs to; standard errors are clustered by it.
-        names: task type names.
-        mix: (tasks,) share of each task type in traffic, sums to 1.
-        spec: how a task became its context vector.
+        expected: (params, t, index (), ids (m,)) -> exact mean Outcome and reward, (m,) each, of a
+            task of the population, its hidden difficulty averaged out.
+        outcome: (params, t, context, action_id (), noise=Noise) -> Outcome and reward, () each.
+        n_uniform: uniforms that one outcome consumes.
+        n_normal: normals that one outcome consumes.
     """
 
-    tasks: tuple[TaskFeatures, ...]
-    task: NDArray[np.int32]
-    features: Floats
-    cluster: NDArray[np.int32]
-    names: tuple[str, ...]
-    mix: Floats
-    spec: FeatureSpec
-
-    @property
-    def first(self) -> NDArray[np.int32]:
-        """(tasks,) first row of each task type."""
-        return np.searchsorted(self.task, np.arange(len(self.names))).astype(np.int32)
-
-    @property
-    def count(self) -> NDArray[np.int32]:
-        """(tasks,) rows of each task type."""
-        return np.bincount(self.task, minlength=len(self.names)).astype(np.int32)
+    expected: Callable[..., tuple[Outcome, Array]]
+    outcome: Callable[..., tuple[Outcome, Array]]
+    n_uniform: int
+    n_normal: int
 
 
 @dataclass(frozen=True)
@@ -108,40 +68,52 @@ class Scenario:
         name: of the preset, for tables.
         world: its functions.
         params: their numbers (a pytree of arrays).
+        traffic: who asks when (a pytree of arrays).
         lattice: the actions.
         population: the tasks.
         baseline: (tasks,) production's current action per task type.
         recorded: (tasks, actions) False where the world can't answer (replay only).
+        value_range: declared lowest and highest expected reward.
         reward_range: declared lowest and highest reward, None for unbounded noise.
+        drift: what moves over time.
         is_exact: whether `expected` is the truth (else it is an average of recorded answers).
         notes: what a reader must know, in sentences.
     """
 
     name: str
     world: World
-    params: Any
+    params: object
+    traffic: Traffic
     lattice: Lattice
     population: Population
     baseline: NDArray[np.int32]
     recorded: NDArray[np.bool_]
+    value_range: tuple[float, float]
     reward_range: tuple[float, float] | None
+    drift: tuple[DriftParams, ...] = ()
     is_exact: bool = True
     notes: tuple[str, ...] = field(default=())
 
     @property
     def reward_span(self) -> float:
-        """Width of the declared reward range.
+        """Width of the declared range of expected rewards: the unit of ties and tolerances."""
+        return self.value_range[1] - self.value_range[0]
 
-        Raises:
-            ValueError: the range is not declared.
-        """
-        if self.reward_range is None:
-            raise ValueError(f"world {self.name!r} declares no reward range, a bounded range is needed here")
-        return self.reward_range[1] - self.reward_range[0]
+    def parts(self, *, t: int = 0) -> tuple[Outcome, Floats]:
+        """Exact expected outcome and reward of every task and action, (n, actions) each, at evaluation t."""
+        ids, rows = np.arange(self.lattice.size, dtype=np.int32), range(len(self.population.tasks))
+        drawn = [self.world.expected(self.params, np.int32(t), np.int32(i), ids) for i in rows]
+        columns = zip(*(parts for parts, _ in drawn), strict=True)
+        return Outcome(*(np.stack(column) for column in columns)), np.stack([reward for _, reward in drawn])
 
-    def table(self, *, rounds: int = 0) -> Floats:
-        """Exact expected reward of every task and action, (n, actions), after `rounds` rounds."""
-        ids = np.arange(self.lattice.size, dtype=np.int32)
-        state = WorldState(np.int32(rounds))
-        rows = range(len(self.population.tasks))
-        return np.stack([self.world.expected(self.params, state, np.int32(i), ids)[1] for i in rows])
+    def table(self, *, t: int = 0) -> Floats:
+        """Exact expected reward of every task and action, (n, actions), at evaluation t."""
+        return self.parts(t=t)[1]
+
+    def weights(self, *, t: int = 0) -> Floats:
+        """(n,) probability of each task in traffic at evaluation t, sums to 1."""
+        return weights_at(self.traffic, t)
+
+    def regimes(self, n_evaluations: int) -> tuple[int, ...]:
+        """The first evaluation of every stretch of time in which nothing moves, from 0 on."""
+        return regimes(self.drift, n_evaluations)

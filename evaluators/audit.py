@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.lattice import Lattice
+from envs.lattice import MODEL, Lattice
 from evaluators.decisions import DecisionLog
 from policies.constraints import Params
 
@@ -67,11 +67,14 @@ def _axes(lattice: Lattice, constraints: Params) -> list[_Axis]:
     found = []
     for axis in lattice.axes:
         limits, radius = getattr(constraints, axis.name), getattr(constraints.radius, axis.name)
-        texts = [*axis.values, limits.lowest or axis.values[0], limits.highest or axis.values[-1], radius or "0"]
+        values = [str(i) for i in range(len(axis.values))] if axis.name == MODEL else list(axis.values)
+        ends = [limits.lowest or axis.values[0], limits.highest or axis.values[-1]]
+        ends = [values[axis.values.index(end)] for end in ends] if axis.name == MODEL else ends
+        texts = [*values, *ends, radius or "0"]
         numbers = [Decimal(text) for text in texts]
         digits = max(0, *(-int(number.as_tuple().exponent) for number in numbers))
-        *values, low, high, reach = (int(number.scaleb(digits)) for number in numbers)
-        found.append(_Axis(axis.name, np.array(values, np.int64), low, high, reach if radius else -1))
+        *grid, low, high, reach = (int(number.scaleb(digits)) for number in numbers)
+        found.append(_Axis(axis.name, np.array(grid, np.int64), low, high, reach if radius else -1))
     return found
 
 

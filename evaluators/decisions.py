@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.lattice import AXES, Lattice
+from envs.lattice import AXES, MODEL, Lattice
 from policies.masses import TOTAL
 
 __all__ = ["COLUMNS", "DTYPES", "Column", "DecisionLog", "prompt_hash", "request_parameters", "take_rows"]
@@ -62,7 +62,7 @@ class DecisionLog:
         action_id: (n,) what was done.
         policy_digest: (n,) `policies.digest.policy_digest` of who decided.
         temperature: (n,) as sent to the model; likewise the four that follow.
-        model: (n,) its name, empty where there is only one.
+        model: (n,) its name, chosen or of the request; empty where there is only one.
         output_tokens: (n,) tokens; a synthetic world's need not be whole.
         quality: (n,) share of checks passed, 0..1.
         latency_ms: (n,) milliseconds.
@@ -141,14 +141,16 @@ def prompt_hash(text: str, key: bytes) -> str:
 
 
 def request_parameters(lattice: Lattice, action_id: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-    """The five parameter columns of actions (n,), as sent to the model.
+    """The parameter columns of actions (n,), as sent to the model, and the model where it was chosen.
 
     Raises:
         ValueError: an id outside the grid.
     """
     point = lattice.decode(action_id)
     values = {axis.name: lattice.values(axis.name)[point[:, i]] for i, axis in enumerate(lattice.axes)}
-    return {name: values[name].astype(DTYPES[COLUMNS[name].kind]) for name in AXES}
+    chosen = {name: values[name].astype(DTYPES[COLUMNS[name].kind]) for name in AXES}
+    models = {axis.name: np.array(axis.values, object)[point[:, i]] for i, axis in enumerate(lattice.axes)}.get(MODEL)
+    return chosen if models is None or models[0] == "" else chosen | {MODEL: models}
 
 
 def take_rows(log: DecisionLog, rows: NDArray[Any]) -> DecisionLog:

@@ -7,12 +7,15 @@ rewards a run happened to see.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.feedback import Params as FeedbackParams
+from envs.oracle import type_values
 from envs.randomness import Purpose
 from envs.world import Scenario
 from evaluators.regret import Convergence, converged_by
@@ -37,6 +40,8 @@ class PolicyRun:
         rule: approval rule, in words.
         centre: (s, rounds) approved action of each decision's task type.
         index: (s, rounds) task of the population.
+        task: (s, rounds) its task type.
+        delivered: (s, rounds, arrivals) rounds whose rewards were learned from then, -1 for none.
         expected: (s, rounds) exact expected reward of the action taken.
         kept: whole trajectories of the first `KEPT_SEEDS` seeds.
     """
@@ -45,16 +50,18 @@ class PolicyRun:
     rule: str
     centre: NDArray[np.int32]
     index: NDArray[np.int32]
+    task: NDArray[np.int32]
+    delivered: NDArray[np.int32]
     expected: Floats
     kept: Trajectory
 
 
 class Truth(NamedTuple):
-    """Exact values of a world over time, one entry per regime (a drift step begins a new one).
+    """Exact values of a world over time, one entry per regime (a change of drift begins a new one).
 
     Attributes:
         begins: first evaluation (from 0) of each regime.
-        value: per regime (tasks, actions) mean over the task type's contexts.
+        value: per regime (tasks, actions) mean over the task type's contexts as they come then.
         best_here: per regime (n,) best legal action's value of each task.
         best: (tasks, T) oracle; worst likewise.
         stderr: (tasks, actions) of a recorded world's means, clustered by problem; None where exact.
@@ -79,25 +86,21 @@ class Truth(NamedTuple):
         return np.searchsorted(np.array(self.begins), np.arange(n_evaluations), side="right") - 1
 
 
-def truth_of(scenario: Scenario, judge: Scenario, limits: Bounds, *, n_evaluations: int, onset: int | None) -> Truth:
-    """The exact values under the hard limits, before and after a step drift.
+def truth_of(scenario: Scenario, judge: Scenario, limits: Bounds, *, n_evaluations: int) -> Truth:
+    """The exact values under the hard limits, one entry for every stretch in which nothing moves.
 
     Args:
         scenario: where policies learn; regret of each request is told against its own best action.
         judge: where deployed values are told: the same world, or the held-out half of a recorded one.
         limits: hard limits.
         n_evaluations: T.
-        onset: evaluation of a step drift, None without one.
     """
-    begins = (0,) if onset is None or not 0 < onset < n_evaluations else (0, onset)
-    allowed, task, held = legal(scenario.lattice, limits), scenario.population.task, judge.population.task
-    n_tasks = len(scenario.population.names)
+    begins, allowed = scenario.regimes(n_evaluations), legal(scenario.lattice, limits)
     values, best_here = [], []
     for begin in begins:
-        table = scenario.table(rounds=begin * n_tasks)
-        far = table if judge is scenario else judge.table(rounds=begin * n_tasks)
-        values.append(np.stack([far[held == k].mean(axis=0) for k in range(n_tasks)]))
-        best_here.append(np.where(allowed[task], table, -np.inf).max(axis=1))
+        table = scenario.table(t=begin)
+        values.append(type_values(judge, t=begin, table=table if judge is scenario else None))
+        best_here.append(np.where(allowed[scenario.population.task], table, -np.inf).max(axis=1))
     regime = np.searchsorted(np.array(begins), np.arange(n_evaluations), side="right") - 1
     best = np.stack([np.where(allowed, v, -np.inf).max(axis=1) for v in values])[regime].T
     worst = np.stack([np.where(allowed, v, np.inf).min(axis=1) for v in values])[regime].T
@@ -140,7 +143,9 @@ class _Slab(NamedTuple):
     """What is kept of one policy in one slab; fields as `PolicyRun`."""
 
     centre: NDArray[np.int32]
-    task: NDArray[np.int32]  # of the population
+    index: NDArray[np.int32]
+    task: NDArray[np.int32]
+    delivered: NDArray[np.int32]
     expected: Floats
     kept: Trajectory
 
@@ -148,31 +153,44 @@ class _Slab(NamedTuple):
 def _slab(rows: Trajectory, mine: NDArray[np.intp], *, room: int) -> _Slab:
     first = mine[: max(room, 0)]
     kept = jax.tree.map(lambda leaf: leaf[first], rows)
-    return _Slab(rows.centre[mine], rows.index[mine], rows.expected[mine], kept)
+    held = (rows.centre, rows.index, rows.task, rows.delivered, rows.expected)
+    return _Slab(*(leaf[mine] for leaf in held), kept)
 
 
-def by_task(values: NDArray[Any], n_tasks: int) -> NDArray[Any]:
-    """(s, rounds) rows in round-robin order as (s, tasks, T)."""
+def at_clock(values: NDArray[Any], task: NDArray[np.integer], n_tasks: int) -> NDArray[np.float64]:
+    """(s, rounds) values of requests as (s, tasks, T): at every evaluation, that of the type's next request.
+
+    Where task types take turns, that is each type's own request of the turn. The last request's
+    value holds from then on; NaN where a type has none.
+    """
     s, rounds = values.shape
-    return values.reshape(s, rounds // n_tasks, n_tasks).swapaxes(1, 2)
+    out = np.full((s, n_tasks, rounds // n_tasks), np.nan)
+    ticks = np.arange(rounds // n_tasks) * n_tasks
+    for seed, k in product(range(s), range(n_tasks)):
+        where = np.flatnonzero(task[seed] == k)
+        if where.size:
+            out[seed, k] = values[seed, where[np.minimum(np.searchsorted(where, ticks), where.size - 1)]]
+    return out
 
 
 def deployed(run: PolicyRun, truth: Truth) -> Floats:
     """(s, tasks, T) exact value of the approved parameters at every evaluation."""
-    centre = by_task(run.centre, truth.best.shape[0])
+    n_tasks = truth.best.shape[0]
+    held = at_clock(run.centre, run.task, n_tasks)
+    start = np.asarray(run.bounded.params.start)[None, :, None]
+    centre = np.where(np.isnan(held), start, held).astype(np.int64)
     regime = truth.regime(centre.shape[2])
     tables = np.stack(truth.value)  # (regimes, tasks, actions)
-    tasks = np.arange(centre.shape[1])[None, :, None]
+    tasks = np.arange(n_tasks)[None, :, None]
     return np.asarray(tables[regime[None, None, :], tasks, centre])
 
 
 def regret(run: PolicyRun, truth: Truth) -> Floats:
-    """(s, T) cumulative regret per task type: best legal action for each request minus what was taken."""
-    n_tasks = truth.best.shape[0]
-    index, expected = by_task(run.index, n_tasks), by_task(run.expected, n_tasks)
-    regime = truth.regime(index.shape[2])
-    best = np.stack(truth.best_here)[regime[None, None, :], index]
-    return np.asarray(np.cumsum((best - expected).mean(axis=1), axis=1))
+    """(s, T) cumulative regret per evaluation: best legal action for each request minus what was taken."""
+    n_tasks, (s, rounds) = truth.best.shape[0], run.index.shape
+    regime = np.repeat(truth.regime(rounds // n_tasks), n_tasks)
+    best = np.stack(truth.best_here)[regime[None, :], run.index]
+    return np.asarray(np.cumsum((best - run.expected).reshape(s, -1, n_tasks).mean(axis=2), axis=1))
 
 
 def convergence_of(run: PolicyRun, truth: Truth, *, task: int, span: float, by: tuple[int, ...]) -> Convergence:
@@ -199,11 +217,11 @@ def measure_runs(
         last = truth.best[task, -1]
         yield row(measure="oracle", value=last, stderr=truth.error(task, last))
         if len(truth.begins) > 1:
-            yield row(measure="oracle_before_step", value=truth.best[task, 0])
+            yield row(measure="oracle_before_drift", value=truth.best[task, 0])
     for run in runs:
         row = partial(Measurement, world=scenario.name, policy=run.bounded.name, rule=run.rule)
         yield from _curve(partial(row, measure="regret"), regret(run, truth)[:, :horizon])
-        held, played = deployed(run, truth), by_task(run.expected, len(names))
+        held, played = deployed(run, truth), at_clock(run.expected, run.task, len(names))
         for task, name in enumerate(names):
             yield from _curve(partial(row, measure="played", task=name), played[:, task, :horizon])
             yield from _curve(partial(row, measure="deployed", task=name), held[:, task, :horizon])
@@ -231,6 +249,10 @@ def _shares(row: Callable[..., Measurement], found: Convergence) -> Iterator[Mea
                 )  # fmt: skip
 
 
-def train_plan(master_seed: int, seeds: int, *, n_rounds: int, precision: str) -> Plan:
+def train_plan(
+    master_seed: int, seeds: int, *, n_rounds: int, precision: str, feedback: FeedbackParams | None = None
+) -> Plan:
     """The learning runs' plan: seeds 0..seeds-1 of purpose TRAIN."""
-    return Plan(master_seed, Purpose.TRAIN, tuple(range(seeds)), n_rounds, precision)
+    return Plan(
+        master_seed, Purpose.TRAIN, tuple(range(seeds)), n_rounds, precision, feedback or FeedbackParams()
+    )  # fmt: skip

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.arrays import Array
-from envs.randomness import Purpose, episode_noise
-from envs.world import Context, Outcome, Scenario, World, WorldState
+from envs import traffic
+from envs.randomness import Purpose, episode_noise, sizes_of
+from envs.world import Outcome, Scenario, World
 from experiments.simulate import COMPILER, register
 from policies.base import Choice, Decision, Feedback, Policy, Spec, Window
 from policies.build import BoundedPolicy
@@ -151,7 +152,7 @@ def sharpest(soft: BoundedPolicy, state: Any, behavior: Frozen, scenario: Scenar
     """
     _register(soft)
     people = scenario.population
-    weight = people.mix[people.task] / people.count[people.task]
+    weight = scenario.weights()
     numbers = (soft.params, state, scenario.reward_span)
     columns = (people.features, people.task, weight)
     return float(_sharpest(soft.learner, soft.spec, numbers, columns, (behavior.probs, ess_share)))
@@ -191,26 +192,24 @@ def design_ess(target: Frozen, behavior: Frozen, weight: Floats) -> float:
 
 @partial(jax.jit, static_argnames=("world", "n_rows"), compiler_options=COMPILER)
 def _draw(world: World, n_rows: int, numbers: tuple[Any, ...], source: tuple[Any, ...]) -> LogRows:
-    params, mix, masses, action_ids = numbers
-    noise = episode_noise(*source, n_rounds=n_rows, dtype="float64")
-    edges = jnp.cumsum(mix)
+    params, who, masses, action_ids = numbers
+    noise = episode_noise(*source, n_rounds=n_rows, sizes=sizes_of(world), dtype="float64")
+    clock = jax.tree.map(jnp.asarray, traffic.start(who.first.shape[0]))
 
     def one(row: Any) -> LogRows:
-        state = WorldState(jnp.int32(0))
-        task = jnp.minimum(jnp.sum(edges <= row.task), mix.shape[0] - 1).astype(jnp.int32)
-        context: Context = world.context(params, state, task, row.context)
+        context = traffic.draw(who, clock, row.context, by_mix=True)
         slot = draw_slot(masses[context.index], row.decision)
         action = action_ids[context.index, slot]
-        outcome, reward = world.outcome(params, state, context.index, action, noise=row.outcome)
+        outcome, reward = world.outcome(params, jnp.int32(0), context, action, noise=row.outcome)
         mass = masses[context.index, slot]
-        return LogRows(context.index, task, slot, action, row.decision, mass, outcome, reward)
+        return LogRows(context.index, context.task, slot, action, row.decision, mass, outcome, reward)
 
     return jax.vmap(one)(noise)
 
 
 def draw_log(scenario: Scenario, behavior: Frozen, *, master_seed: int, purpose: Purpose, seed: int) -> LogRows:
     """`LOG_ROWS` independent rows of a frozen behavior policy, a function of the three integers."""
-    numbers = (scenario.params, scenario.population.mix, behavior.masses, behavior.windows.action_ids)
+    numbers = (scenario.params, scenario.traffic, behavior.masses, behavior.windows.action_ids)
     source = (np.uint32(master_seed), np.uint32(purpose), np.uint32(seed))
     return LogRows(*jax.tree.map(np.asarray, tuple(_draw(scenario.world, LOG_ROWS, numbers, source))))
 

@@ -31,7 +31,7 @@ from experiments.frozen import (
     start_state,
 )
 from experiments.logs import Identity, log_of_rows, recommendations
-from experiments.ope import design_of, predict, rows_of, value_of, weights_of
+from experiments.ope import design_of, predict, rows_of, value_of
 from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as ConstraintParams
@@ -96,7 +96,7 @@ def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Si
     design = design_of(policy.spec, scenario, behavior)
     digest = policy_digest(logger.params.inner, state=start_state(logger), spec=logger.spec)
     return Side(
-        scenario, logger, behavior, digest, point_mass("baseline", behavior, centre), design, weights_of(scenario)
+        scenario, logger, behavior, digest, point_mass("baseline", behavior, centre), design, scenario.weights()
     )
 
 

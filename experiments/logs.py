@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.tasks import fingerprint
-from envs.world import Population, Scenario
+from envs.traffic import Population
+from envs.world import Scenario
 from evaluators.decisions import DecisionLog, prompt_hash, request_parameters
 from experiments.convergence import PolicyRun
 from experiments.frozen import Frozen, LogRows
@@ -85,9 +86,8 @@ def _log(scenario: Scenario, drawn: _Drawn, outcome: dict[str, NDArray[Any]], wh
         propensity=drawn.masses[rows, drawn.slot] / TOTAL,
         action_id=action,
         policy_digest=np.full(n, who.digest, object),
-        model=known.model[drawn.member],
         cluster=people.cluster[drawn.member].astype(np.int64),
-        **(request_parameters(scenario.lattice, action) | outcome),
+        **({"model": known.model[drawn.member]} | request_parameters(scenario.lattice, action) | outcome),
     )
 
 

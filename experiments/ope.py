@@ -23,7 +23,7 @@ from experiments.settings import function_of
 from policies.base import Spec
 from policies.features import phi
 
-__all__ = ["Judged", "LogPlan", "design_of", "judge_logs", "measure_ope", "rows_of", "value_of", "weights_of"]
+__all__ = ["Judged", "LogPlan", "design_of", "judge_logs", "measure_ope", "rows_of", "value_of"]
 
 Floats = NDArray[np.float64]
 
@@ -58,12 +58,6 @@ class Judged(NamedTuple):
         return inside, float(np.sqrt(max(inside * (1 - inside), 1.0 / len(self.lo)) / len(self.lo)))
 
 
-def weights_of(scenario: Scenario) -> Floats:
-    """(n,) probability of each task of the population in traffic."""
-    people = scenario.population
-    return np.asarray(people.mix[people.task] / people.count[people.task])
-
-
 def value_of(scenario: Scenario, table: Floats, frozen: Frozen) -> float:
     """Exact value of a frozen policy: sum over tasks and slots.
 
@@ -74,7 +68,7 @@ def value_of(scenario: Scenario, table: Floats, frozen: Frozen) -> float:
     """
     rewards = np.take_along_axis(table, frozen.windows.action_ids, axis=1)
     rewards = np.where(frozen.masses > 0, rewards, 0.0)  # what was never recorded has no reward, and no mass
-    return float(weights_of(scenario) @ (frozen.probs * rewards).sum(axis=1))
+    return float(scenario.weights() @ (frozen.probs * rewards).sum(axis=1))
 
 
 def design_of(spec: Spec, scenario: Scenario, frozen: Frozen) -> Floats:

@@ -48,6 +48,7 @@ class Run:
     seeds: int = field(default=256, metadata={"ge": 1, "le": 1_000_000, "static": True})
     precision: str = field(default="float64", metadata={"choices": ("float64", "float32"), "static": True})
     strict: bool = False
+    data: str = ""  # a file that some experiments read
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from envs.arrays import Array
-from envs.randomness import Purpose, RoundNoise, episode_noise
+from envs import feedback as mail
+from envs import traffic
+from envs.randomness import NoiseSizes, Purpose, RoundNoise, episode_noise, sizes_of
 from envs.world import Outcome, Scenario, World
-from policies.base import Feedback, Policy
+from policies.base import Choice, Decision, Feedback, Policy
 from policies.build import BoundedPolicy
 from policies.decide import decide
 
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
     seeds: tuple[int, ...]
     n_rounds: int
     precision: str = "float64"
+    feedback: mail.Params = mail.Params()
 
 
 class Trajectory(NamedTuple):
@@ -60,6 +63,7 @@ class Trajectory(NamedTuple):
         outcome: its parts.
         reward: what the policy learned from.
         expected: exact expected reward of the drawn action.
+        delivered: (..., arrivals) rounds whose rewards were learned from after this one, -1 for none.
     """
 
     index: Array
@@ -73,6 +77,7 @@ class Trajectory(NamedTuple):
     outcome: Outcome
     reward: Array
     expected: Array
+    delivered: Array
 
 
 def register(kind: type) -> None:
@@ -109,29 +114,97 @@ def _once(value: Array) -> Array:
     return jnp.sum(jnp.where(jnp.arange(2) == 0, value, jnp.zeros_like(value)), dtype=value.dtype)
 
 
+class _Program(NamedTuple):
+    """What a compiled program is made of."""
+
+    world: World
+    policy: Policy
+    mail: mail.Spec
+    precision: str
+
+
+class _Numbers(NamedTuple):
+    """The leaves of one item: of its world, its traffic, its policy; its reward span."""
+
+    world: Any
+    traffic: Any
+    policy: Any
+    span: Array
+
+
+class _Sent(NamedTuple):
+    """A decision whose reward is on its way."""
+
+    decision: Decision
+    choice: Choice
+    reward: Array
+
+
 def _round(
-    world: World, policy: Policy, numbers: tuple[Any, Any, Array], carry: Any, noise: RoundNoise
+    program: _Program, numbers: _Numbers, fates: mail.Leaves, carry: Any, noise: RoundNoise
 ) -> tuple[Any, Trajectory]:
     """The only place that wires world and policy together."""
-    world_params, policy_params, span = numbers
-    state, learned = carry
-    n_tasks = world_params.first.shape[0]
-    task = state.rounds % n_tasks
-    drawn = world.context(world_params, state, task, noise.context)
+    clock, learned, pending = carry
+    world, policy, t = program.world, program.policy, traffic.now(clock)
+    drawn = traffic.draw(numbers.traffic, clock, noise.context)
     context = drawn._replace(index=_once(drawn.index))
-    done = decide(policy, policy_params, learned, context, (state.rounds // n_tasks, span, noise.decision))
+    known = (clock.seen[context.task], numbers.span, noise.decision)
+    done = decide(policy, numbers.policy, learned, context, known)
     action = done.choice.action_id
-    outcome, reward = world.outcome(world_params, state, context.index, action, noise=noise.outcome)
-    mean = world.expected(world_params, state, context.index, action.reshape(1))[1][0]
-    reward = _once(reward)
-    feedback = Feedback(reward, jnp.isfinite(reward))
-    after = policy.update(policy_params, learned, done.decision, done.choice, feedback)
+    outcome, reward = world.outcome(numbers.world, t, context, action, noise=noise.outcome)
+    mean = world.expected(numbers.world, t, context.index, action.reshape(1))[1][0]
+    sent = _Sent(done.decision, done.choice, _once(reward))
+    fate = mail.fate(program.mail, fates, noise.feedback)
+    learned, pending, delivered = _deliver(program, numbers.policy, fates, (learned, pending), (clock, fate, sent))
     centre = done.decision.window.action_ids[done.decision.window.incumbent]
     row = Trajectory(
-        context.index, task, done.decision.t, centre, action, done.choice.slot, noise.decision, done.masses,
-        outcome, reward, mean,
+        context.index, context.task, done.decision.t, centre, action, done.choice.slot, noise.decision, done.masses,
+        outcome, sent.reward, mean, delivered,
     )  # fmt: skip
-    return (world.advance(world_params, state), after), row
+    return (traffic.advance(clock, context.task), learned, pending), row
+
+
+def _deliver(
+    program: _Program, params: Any, fates: mail.Leaves, held: tuple[Any, Any], new: tuple[Any, mail.Fate, _Sent]
+) -> tuple[Any, Any, Array]:
+    """Learn from every reward that arrives now; returns the learner, what is pending, and the rounds delivered."""
+    (learned, pending), (clock, fate, sent) = held, new
+    if program.mail.rows == 1:
+        is_here = fate.delay[0] == 0
+        feedback = Feedback(sent.reward, jnp.isfinite(sent.reward) & is_here)
+        after = program.policy.update(params, learned, sent.decision, sent.choice, feedback)
+        return after, pending, jnp.where(is_here, clock.rounds, -1).reshape(1)
+    ring, letters = pending
+    row, rounds = clock.rounds % program.mail.rows, []
+    ring = mail.store(program.mail, ring, clock.rounds, fate)
+    letters = jax.tree.map(lambda box, letter: box.at[row].set(letter), letters, sent)
+    for _ in range(program.mail.arrivals):
+        ring, taken = mail.take(program.mail, ring, clock.rounds)
+        one: _Sent = jax.tree.map(lambda box, at=taken.row: box[at], letters)
+        heard = (taken.round >= 0) & ~(taken.is_copy & (fates.deduplicate > 0.5))
+        feedback = Feedback(one.reward, jnp.isfinite(one.reward) & heard)
+        learned = program.policy.update(params, learned, one.decision, one.choice, feedback)
+        rounds.append(jnp.where(heard, taken.round, -1))
+    return learned, (ring, letters), jnp.stack(rounds)
+
+
+def _mailbox(program: _Program, numbers: _Numbers, learned: Any) -> Any:
+    """An empty ring and room for its letters; nothing where feedback is immediate."""
+    if program.mail.rows == 1:
+        return ()
+    clock = traffic.start(numbers.traffic.first.shape[0])
+    noise = RoundNoise(jnp.zeros(3, program.precision), jnp.int32(0), jnp.zeros(3, program.precision), None)
+
+    def first() -> _Sent:
+        context = traffic.draw(numbers.traffic, jax.tree.map(jnp.asarray, clock), noise.context)
+        known = (jnp.int32(0), numbers.span, noise.decision)
+        done = decide(program.policy, numbers.policy, learned, context, known)
+        return _Sent(done.decision, done.choice, jnp.zeros((), program.precision))
+
+    shapes = jax.eval_shape(first)
+    rows = program.mail.rows
+    letters = jax.tree.map(lambda leaf: jnp.zeros((rows, *leaf.shape), leaf.dtype), shapes)
+    return jax.tree.map(jnp.asarray, mail.empty(program.mail)), letters
 
 
 def _of(stacked: Any, index: Array) -> Any:
@@ -139,39 +212,32 @@ def _of(stacked: Any, index: Array) -> Any:
     return jax.tree.map(lambda leaf: leaf[0] if leaf.shape[0] == 1 else leaf[index], stacked)
 
 
-def _episode(
-    world: World,
-    policy: Policy,
-    precision: str,
-    shared: tuple[Any, ...],
-    each: tuple[_Item, RoundNoise],
-) -> tuple[Any, Trajectory]:
-    worlds, policies, spans = shared
+def _episode(program: _Program, shared: tuple[Any, ...], each: tuple[_Item, RoundNoise]) -> tuple[Any, Trajectory]:
+    worlds, crowds, policies, spans, fates = shared
     item, noise = each
-    own_world, own_policy = _of(worlds, item.world), _of(policies, item.policy)
-    fresh = policy.init(_cast(own_policy, "float64"))  # in NumPy's precision, whose arrays it is made of
-    start = _cast((world.init(own_world), fresh), precision)
-    numbers = (own_world, own_policy, spans[item.world])
-    (_, learned), rows = jax.lax.scan(partial(_round, world, policy, numbers), start, noise)
+    numbers = _Numbers(
+        _of(worlds, item.world), _of(crowds, item.world), _of(policies, item.policy), spans[item.world]
+    )  # fmt: skip
+    fresh = program.policy.init(_cast(numbers.policy, "float64"))  # in NumPy's precision, whose arrays it is made of
+    clock = _cast(traffic.start(numbers.traffic.first.shape[0]), program.precision)
+    learned = _cast(fresh, program.precision)
+    start = (clock, learned, _mailbox(program, numbers, learned))
+    (_, learned, _), rows = jax.lax.scan(partial(_round, program, numbers, fates), start, noise)
     return learned, rows
 
 
-@partial(jax.jit, static_argnames=("world", "policy", "precision"), compiler_options=COMPILER)
-def _slab(
-    world: World,
-    policy: Policy,
-    precision: str,
-    shared: tuple[Any, ...],
-    each: tuple[_Item, RoundNoise],
-) -> tuple[Any, Trajectory]:
-    run = partial(_episode, world, policy, precision, shared)
+@partial(jax.jit, static_argnames=("program",), compiler_options=COMPILER)
+def _slab(program: _Program, shared: tuple[Any, ...], each: tuple[_Item, RoundNoise]) -> tuple[Any, Trajectory]:
+    run = partial(_episode, program, shared)
     out: tuple[Any, Trajectory] = jax.lax.map(run, each, batch_size=CHUNK)
     return out
 
 
-@partial(jax.jit, static_argnames=("n_rounds", "precision"), compiler_options=COMPILER)
-def _noise(master: Array, purpose: Array, seeds: Array, *, n_rounds: int, precision: str) -> RoundNoise:
-    draw = partial(episode_noise, master, purpose, n_rounds=n_rounds, dtype=precision)
+@partial(jax.jit, static_argnames=("n_rounds", "sizes", "precision"), compiler_options=COMPILER)
+def _noise(
+    master: Array, purpose: Array, seeds: Array, *, n_rounds: int, sizes: NoiseSizes, precision: str
+) -> RoundNoise:
+    draw = partial(episode_noise, master, purpose, n_rounds=n_rounds, sizes=sizes, dtype=precision)
     drawn: RoundNoise = jax.vmap(draw)(seeds)
     return drawn
 
@@ -223,18 +289,22 @@ def simulate(
         register(type(policy.params.inner))
     grid = [(w, p, s) for w in range(len(scenarios)) for p in range(len(policies)) for s in plan.seeds]
     rows = np.array(grid, np.int32)
-    spans = np.array([s.reward_span if s.reward_range else 1.0 for s in scenarios]).astype(plan.precision)
+    spans = np.array([s.reward_span for s in scenarios]).astype(plan.precision)
     worlds = _stack([s.params for s in scenarios], plan.precision)
+    crowds = _stack([s.traffic for s in scenarios], plan.precision)
     numbers = _stack([p.params for p in policies], plan.precision)
-    shared = (worlds, numbers, spans)
+    fates = jax.tree.map(lambda leaf: leaf.astype(plan.precision), mail.leaves(plan.feedback))
+    shared = (worlds, crowds, numbers, spans, fates)
+    program = _Program(scenarios[0].world, policies[0].policy, mail.spec(plan.feedback), plan.precision)
+    sizes = sizes_of(program.world)
     source = (np.uint32(plan.master_seed), np.uint32(plan.purpose))
     size = min(SLAB, -(-len(plan.seeds) // CHUNK) * CHUNK)  # of the seeds alone: one noise program per plan
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]
         padded = np.concatenate([part, np.repeat(part[-1:], size - len(part), axis=0)])
         items = _Item(padded[:, 2], padded[:, 0], padded[:, 1])
-        noise = _noise(*source, items.seed, n_rounds=plan.n_rounds, precision=plan.precision)
-        out = _slab(scenarios[0].world, policies[0].policy, plan.precision, shared, (items, noise))
+        noise = _noise(*source, items.seed, n_rounds=plan.n_rounds, sizes=sizes, precision=plan.precision)
+        out = _slab(program, shared, (items, noise))
         learned, rows_out = _first(len(part), out)
         yield part, learned, rows_out
         if progress:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from envs.oracle import type_values
 from envs.randomness import Purpose
 from evaluators.gates import Improvement
 from experiments import claims
@@ -19,7 +20,6 @@ from experiments.exporting import finish, write_evidence
 from experiments.frozen import split_traffic
 from experiments.gating import Gate, GateRun, decide_gate, exact_gain, possible_gain
 from experiments.measurement import Measurement
-from experiments.ope import weights_of
 from experiments.propensities import check_runs, measure_propensities, planted_faults, split_checks
 from experiments.results import Results, Summary
 from experiments.settings import Job
@@ -98,10 +98,10 @@ def run(job: Job) -> Summary:
 def _world(bench: Bench, ledger: Ledger) -> None:
     """The best any policy could do under the hard limits, with and without the context."""
     world = bench.worlds.judge
-    people, table, weight = world.population, world.table(), weights_of(world)
+    people, table, weight = world.population, world.table(), world.weights()
     allowed = legal(world.lattice, bounds(world.lattice, bench.constraints, recorded=world.recorded))
     reach = np.where(allowed[people.task], table, -np.inf)
-    typed = [reach[people.task == k].mean(axis=0).max() for k in range(len(people.names))]
+    typed = [np.where(allowed[k], v, -np.inf).max() for k, v in enumerate(type_values(world, table=table))]
     found = {
         "best_per_task_type": float(people.mix @ np.array(typed)),
         "best_per_context": float(weight @ reach.max(axis=1)),

@@ -1,14 +1,15 @@
 """What a vetting run is made of: worlds, the policies compared, and their learning runs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import chain
 from typing import Any, NamedTuple, Protocol
 
-from envs.drift import NEVER
 from envs.drift import Params as DriftParams
+from envs.drift import check_onsets
+from envs.feedback import Params as FeedbackParams
 from envs.randomness import Purpose
 from envs.surfaces import replay
 from envs.targets import refuse
@@ -77,25 +78,40 @@ class Bench(NamedTuple):
     """A job's groups, typed."""
 
     worlds: Worlds
-    drift: DriftParams
+    drift: tuple[DriftParams, ...]
+    feedback: FeedbackParams
     constraints: ConstraintParams
     approval: ApprovalParams
     logger: object
     policy: object
 
 
-def build_worlds(params: object, drift: DriftParams) -> Worlds:
+def build_worlds(params: object, drift: Sequence[DriftParams]) -> Worlds:
     """The scenario of a world config; a recorded world is split into two halves of its problems.
 
     Actions missing from either half are infeasible in both.
     """
     module = import_module(type(params).__module__)
-    scenario = module.build(params, drift_params=drift)
+    scenario = module.build(params, drift=drift)
     if scenario.is_exact:
         return Worlds(scenario, scenario)
     learn, judge = module.split(scenario)
     common = learn.recorded & judge.recorded
     return Worlds(replace(learn, recorded=common), replace(judge, recorded=common))
+
+
+def drift_of(job: Job) -> tuple[DriftParams, ...]:
+    """The drift components of a job.
+
+    Raises:
+        ConfigError: one of another kind, or one that begins after the run.
+    """
+    chosen = job.pick("drift", dict)
+    for name, component in chosen.items():
+        if not isinstance(component, DriftParams):
+            raise refuse(f"drift.{name}", type(component).__name__, "envs.drift.Params")
+    check_onsets(chosen, horizon=job.run.horizon)
+    return tuple(chosen.values())
 
 
 def open_bench(job: Job) -> Bench:
@@ -105,12 +121,11 @@ def open_bench(job: Job) -> Bench:
         ConfigError: a group is missing or of another kind, or a drift begins after the run.
         ValueError: the world refuses its numbers or its file.
     """
-    drift, horizon = job.pick("drift", DriftParams), job.run.horizon
-    if drift.onset != NEVER and drift.onset >= horizon:
-        raise refuse("drift.onset", drift.onset, f"an evaluation of the run: an onset below horizon = {horizon}")
+    drift = drift_of(job)
     return Bench(
         build_worlds(job.pick("world", object), drift),
         drift,
+        job.pick("feedback", FeedbackParams),
         job.pick("constraints", ConstraintParams),
         job.pick("approval", ApprovalParams),
         job.pick("logger", object),
@@ -148,7 +163,7 @@ def learning_runs(
     """All learners under all rules and seeds, two programs at a time."""
     n_tasks = len(bench.worlds.learn.population.names)
     rounds = (job.run.horizon + TRAIN_EXTRA) * n_tasks
-    plan = train_plan(job.run.master_seed, job.run.seeds, n_rounds=rounds, precision=job.run.precision)
+    plan = train_plan(job.run.master_seed, job.run.seeds, n_rounds=rounds, precision=job.run.precision, feedback=bench.feedback)
 
     def one(learner: object) -> list[PolicyRun]:
         return list(run_policies(bench.worlds.learn, _group(bench, learner), plan, progress=progress))
@@ -164,20 +179,19 @@ def n_items(learners: Iterable[object], seeds: int) -> int:
 
 def truth_for(bench: Bench, runs: list[PolicyRun], horizon: int) -> Truth:
     """Exact values for the runs' whole length."""
-    onset = None if bench.drift.onset == NEVER else bench.drift.onset
     limits = runs[0].bounded.params.limits
     learn, judge = bench.worlds.learn, bench.worlds.judge
-    exact = truth_of(learn, judge, limits, n_evaluations=horizon + TRAIN_EXTRA, onset=onset)
+    exact = truth_of(learn, judge, limits, n_evaluations=horizon + TRAIN_EXTRA)
     return exact if judge.is_exact else exact._replace(stderr=replay.truth(judge).stderr)
 
 
 def notes_of(bench: Bench) -> tuple[str, ...]:
     """What a reader must know of the world and the settings, in sentences."""
     notes = bench.worlds.judge.notes
-    if bench.drift.onset != NEVER:
+    if any(c != DriftParams(shape=c.shape, onset=c.onset, duration=c.duration) for c in bench.drift):
         notes += (
-            f"The step at evaluation {bench.drift.onset} is in the learning runs; logs, estimates, gate and bundle "
-            "speak of the world before it.",
+            f"The drift from evaluation {min(c.onset for c in bench.drift)} on is in the learning runs; logs, "
+            "estimates, gate and bundle speak of the world at evaluation 0.",
         )
     if not bench.worlds.judge.is_exact:
         notes += (

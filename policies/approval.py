@@ -58,10 +58,13 @@ def _slots(tally: Array) -> Array:
     return xp.asarray(np.arange(tally.shape[0], dtype=np.int32))
 
 
-def tallied(tally: Array, slot: Array, weight: Array, reward: Array) -> Array:
-    """A tally (k, 6) with one more play of `slot`: its inverse propensity and reward, () each."""
+def tallied(tally: Array, played: Array, weight: Array, reward: Array) -> Array:
+    """A tally (k, 6) with one more play of the slot where `played` (k,) holds: its inverse propensity and reward.
+
+    A play out of the window's reach (a reward that came late) counts nowhere.
+    """
     xp = namespace(tally)
-    hit = xp.astype(_slots(tally) == slot, tally.dtype)
+    hit = xp.astype(played, tally.dtype)
     one, w2 = xp.ones_like(weight), weight * weight
     terms = xp.stack([one, weight, weight * reward, w2, w2 * reward, w2 * reward * reward])
     return tally + hit[:, None] * terms[None, :]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from envs.lattice import Lattice
+from envs.lattice import places as values_of
 from envs.world import Scenario
 from policies.approval import Params as ApprovalParams
 from policies.approval import leaves
@@ -59,7 +60,7 @@ def _positions(lattice: Lattice) -> tuple[tuple[float, ...], ...]:
     """Each value's place between its axis's ends, 0..1."""
     places = []
     for axis in lattice.axes:
-        numbers = np.array([float(v) for v in axis.values])
+        numbers = np.array([float(v) for v in values_of(axis)])
         width = numbers[-1] - numbers[0]
         places.append(tuple(((numbers - numbers[0]) / width).tolist()) if width else (0.0,))
     return tuple(places)

@@ -66,7 +66,8 @@ class _Own(NamedTuple):
 def _with_row(spec: Spec, own: _Own, row: tuple[Decision, Choice, Feedback]) -> _Own:
     """One more valid evaluation: the reservoir is a ring, filled whole by the first context."""
     decision, choice, feedback = row
-    xp = namespace(own.contexts)
+    xp, window = namespace(own.contexts), decision.window
+    in_reach = (window.action_ids == choice.action_id) & window.feasible
     ring = set_row(own.contexts, own.seen % spec.reservoir, decision.features)
     filled = decision.features[None, :] + xp.zeros_like(own.contexts)
     weight = TOTAL / xp.astype(choice.mass, own.tally.dtype)
@@ -75,7 +76,7 @@ def _with_row(spec: Spec, own: _Own, row: tuple[Decision, Choice, Feedback]) -> 
         since=own.since + np.int32(1),
         contexts=xp.where(own.seen == 0, filled, ring),
         seen=own.seen + np.int32(1),
-        tally=tallied(own.tally, choice.slot, weight, reward),
+        tally=tallied(own.tally, in_reach, weight, reward),
     )
 
 
@@ -144,8 +145,9 @@ def constrained(spec: Spec, inner: Policy) -> Policy:
     ) -> BoundedState:
         learned = inner.update(params.inner, state.inner, decision, choice, feedback)
         own = _Own(*(leaf[decision.task] for leaf in state[1:]))
-        grown = _with_row(spec, own, (decision, choice, feedback))
-        after = choose(feedback.valid, _approve(inner, params, learned, grown, decision), own)
+        here = decision._replace(window=window(params, state, decision.task))  # a late reward: the region has moved
+        grown = _with_row(spec, own, (here, choice, feedback))
+        after = choose(feedback.valid, _approve(inner, params, learned, grown, here), own)
         kept = (set_row(leaf, decision.task, row) for leaf, row in zip(state[1:], after, strict=True))
         return BoundedState(learned, *kept)
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
-from envs.lattice import Axis, Lattice, coordinates, parse_decimal
+from envs.lattice import MODEL, Axis, Lattice, coordinates, parse_decimal, places
+from envs.targets import nearest, refuse
 from policies.base import MAX_WINDOW, Spec, Window
 
 __all__ = ["Bounds", "Limits", "Params", "Radius", "Reason", "bounds", "legal", "offsets", "start", "window"]
@@ -47,6 +48,7 @@ class Radius:
     top_p: str = ""
     frequency_penalty: str = ""
     presence_penalty: str = ""
+    model: str = ""  # places in the world's list of models
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Params:
     top_p: Limits = field(default_factory=Limits)
     frequency_penalty: Limits = field(default_factory=Limits)
     presence_penalty: Limits = field(default_factory=Limits)
+    model: Limits = field(default_factory=Limits)  # the first and the last of the world's list that are allowed
     radius: Radius = field(default_factory=Radius)
 
 
@@ -76,7 +79,7 @@ def _reach(axis: Axis, radius: str) -> int:
         return 0
     if not radius:
         return 1
-    limit, numbers = parse_decimal(radius, f"constraints.radius.{axis.name}"), [Decimal(v) for v in axis.values]
+    limit, numbers = parse_decimal(radius, f"constraints.radius.{axis.name}"), places(axis)
     if limit < 0:
         raise ValueError(f"constraints.radius.{axis.name} = {radius}, need a number >= 0")
     steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
@@ -101,11 +104,19 @@ def offsets(lattice: Lattice, params: Params) -> tuple[tuple[int, ...], ...]:
     return tuple(product(*[range(-r, r + 1) for r in reach]))
 
 
+def _end(axis: Axis, text: str, which: str) -> Decimal:
+    """One hard limit as a number; of the model, its place among those listed."""
+    if axis.name != MODEL:
+        return parse_decimal(text, f"constraints.{axis.name}.{which}")
+    if text not in axis.values:
+        raise refuse(f"constraints.{axis.name}.{which}", text, f"one of {', '.join(axis.values)}{nearest(text, axis.values)}")
+    return Decimal(axis.values.index(text))
+
+
 def _edge(axis: Axis, limits: Limits) -> tuple[int, int]:
-    numbers = [Decimal(v) for v in axis.values]
-    name = f"constraints.{axis.name}"
-    low = parse_decimal(limits.lowest, f"{name}.lowest") if limits.lowest else numbers[0]
-    high = parse_decimal(limits.highest, f"{name}.highest") if limits.highest else numbers[-1]
+    numbers = places(axis)
+    low = _end(axis, limits.lowest, "lowest") if limits.lowest else numbers[0]
+    high = _end(axis, limits.highest, "highest") if limits.highest else numbers[-1]
     inside = [i for i, v in enumerate(numbers) if low <= v <= high]
     if not inside:
         raise ValueError(

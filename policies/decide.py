@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from envs.arrays import Array
-from envs.world import Context
+from envs.traffic import Context
 from policies.base import Belief, Choice, Decision, Policy
 from policies.masses import draw_slot, integer_masses
 

@@ -6,12 +6,11 @@ can say one thing and mean another. The digest finds accidents and edits; it is 
 
 import hashlib
 from collections.abc import Mapping
-from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.lattice import Axis
+from envs.lattice import Axis, places
 from envs.tasks import CLIP, FeatureSpec
 from policies.digest import numbers_of
 from policies.frozen import FrozenPolicy
@@ -71,7 +70,7 @@ def _bounds(policy: FrozenPolicy) -> tuple[dict[str, object], dict[str, object]]
 
 def _radius(axis: Axis, steps: int) -> str:
     """The largest change along an axis, in its own unit where its steps are even."""
-    numbers = [Decimal(value) for value in axis.values]
+    numbers = places(axis)
     gaps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
     return str(steps * gaps.pop()) if len(gaps) == 1 else f"{steps} lattice steps"
 

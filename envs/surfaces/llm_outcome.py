@@ -1,14 +1,14 @@
 """A synthetic LLM whose every expectation is known: the calibrated outcome surface.
 
-Quality falls off a temperature cliff (top_p acts as an effective temperature), output
-length is log-normal with runaway growth past the cliff, max_tokens truncates, price and
-latency follow from tokens. Task features move difficulty, length and the optimum. The
-formulae are sums of normal CDFs and logistic functions, so `expected` is exact.
-Source: forms and constants fitted to Renze & Guven (2024) and to the min-p logs
-(arXiv 2407.01082); each preset's yaml says what was published and what is assumed.
+The formulae are `envs.curves`: quality with a temperature cliff, log-normal lengths,
+truncation, latency, cost, failure, for one model or several. Task features move
+difficulty, length and the optimum; a hidden difficulty of at most 16 levels spreads
+quality between problems without moving any mean. `expected` is exact.
+Source: each preset's yaml says what was published, where, and what is assumed.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -16,47 +16,80 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.arrays import Array, namespace, normal_cdf, sigmoid
-from envs.drift import Drift, drift, has_begun
+from envs import quality_noise
+from envs.arrays import Array, namespace
+from envs.curves import CUT, Task, failure, heat_of, jitter, jitter_mean, lengths, quality, split, tokens
+from envs.curves import Service as ServiceRow
+from envs.drift import Drift, Sizes, sizes_at
 from envs.drift import Params as DriftParams
-from envs.lattice import Lattice, LatticeRanges, coordinates
+from envs.drift import drift as drift_leaves
+from envs.lattice import MODEL, Lattice, LatticeRanges, coordinates
 from envs.population import Effects, Latent, TaskType, draw_population
+from envs.published import Published
 from envs.reward import RewardWeights, Weights, reward, weights
-from envs.world import Context, Noise, Outcome, Population, Scenario, World, WorldState
+from envs.traffic import Context, Population, traffic
+from envs.world import Noise, Outcome, Scenario, World
 
-__all__ = ["Baseline", "Params", "Service", "build", "make"]
+__all__ = ["Baseline", "Model", "Params", "Service", "build", "make"]
 
-RUNAWAY, RUNAWAY_WIDTH = 0.7, 0.08  # log length gained past the cliff: x2 measured at T = 1.5
-FAILURE_CENTRE, FAILURE_WIDTH = 1.55, 0.031  # API errors of gpt-3.5 by temperature: fit to Renze & Guven
-MAX_CHECKS = 8
+MAX_LEVELS, MAX_REPLAYS = 16, 4
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Production's current parameters, as decimal strings; must be lattice points."""
+    """Production's current parameters, as decimal strings; must be lattice points. No model: the first listed."""
 
     temperature: str = "1.0"
     max_tokens: str = "512"
     top_p: str = "1.0"
     frequency_penalty: str = "0"
     presence_penalty: str = "0"
+    model: str = ""
 
 
 @dataclass(frozen=True)
 class Service:
-    """Prices (USD per million tokens) and latency of the model served."""
+    """Prices (USD per million tokens) and latency of the model served; medians and log-normal spreads."""
 
     input_price: float = field(default=0.2, metadata={"ge": 0.0, "le": 1000.0, "unit": "USD per 1e6 tokens"})
     output_price: float = field(default=1.25, metadata={"ge": 0.0, "le": 1000.0, "unit": "USD per 1e6 tokens"})
-    first_token_ms: float = field(default=500.0, metadata={"ge": 0.0, "le": 1e5})
-    token_ms: float = field(default=15.0, metadata={"ge": 0.0, "le": 1e4})
-    first_token_jitter: float = field(default=0.2, metadata={"ge": 0.0, "le": 0.57, "unit": "relative SD"})
-    token_jitter: float = field(default=0.1, metadata={"ge": 0.0, "le": 0.57, "unit": "relative SD"})
+    first_token_ms: float = field(default=500.0, metadata={"ge": 0.0, "le": 1e5, "unit": "ms, median"})
+    token_ms: float = field(default=15.0, metadata={"ge": 0.0, "le": 1e4, "unit": "ms, median"})
+    first_token_jitter: float = field(default=0.2, metadata={"ge": 0.0, "le": 1.5, "unit": "SD of its logarithm"})
+    token_jitter: float = field(default=0.1, metadata={"ge": 0.0, "le": 1.5, "unit": "SD of its logarithm"})
+    cold_share: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "of calls that start cold"})
+    cold_low_ms: float = field(default=20_000.0, metadata={"ge": 0.0, "le": 1e6, "unit": "ms, least"})
+    cold_high_ms: float = field(default=70_000.0, metadata={"ge": 0.0, "le": 1e6, "unit": "ms, most"})
+
+    def __post_init__(self) -> None:
+        """Refuse a cold start that ends before it begins."""
+        if self.cold_high_ms < self.cold_low_ms:
+            raise ValueError(f"cold_high_ms = {self.cold_high_ms:g}, need at least cold_low_ms = {self.cold_low_ms:g}")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model among several: how its curves differ from the task types', and its own service."""
+
+    quality_factor: float = field(default=1.0, metadata={"ge": 0.0, "le": 2.0})
+    cliff_shift: float = field(default=0.0, metadata={"ge": -2.0, "le": 2.0, "unit": "temperature"})
+    cliff_width_factor: float = field(default=1.0, metadata={"gt": 0.0, "le": 20.0})
+    optimum_shift: float = field(default=0.0, metadata={"ge": -2.0, "le": 2.0, "unit": "temperature"})
+    length_shift: float = field(default=0.0, metadata={"ge": -3.0, "le": 3.0, "unit": "log tokens"})
+    service: Service | None = None  # the world's where it is null
 
 
 @dataclass(frozen=True)
 class Params:
-    """A preset: lattice, task types, how task features act, noise, prices and reward."""
+    """A preset: lattice, task types, how task features act, noise, prices and reward.
+
+    Attributes:
+        models: by name, in the order in which the trust region walks through them; none: one.
+        levels: hidden difficulty levels of a problem; `between` of a task type says how much they matter.
+        replays: baseline answers to the same problem that every reward is corrected by (paired mode): a
+            control variate of mean zero, so expectations stay and variance falls. 0: none.
+        published: numbers that this preset claims to reproduce.
+    """
 
     name: str = "custom"
     lattice: LatticeRanges = field(default_factory=LatticeRanges)
@@ -64,191 +97,175 @@ class Params:
     task_types: list[TaskType] = field(default_factory=list)
     effects: Effects = field(default_factory=Effects)
     service: Service = field(default_factory=Service)
+    models: dict[str, Model] = field(default_factory=dict)
     reward: RewardWeights = field(default_factory=RewardWeights)
-    checks: int = field(default=5, metadata={"ge": 1, "le": MAX_CHECKS, "static": True, "unit": "graded items"})
+    noise: quality_noise.Params = field(default_factory=quality_noise.Params)
+    levels: int = field(default=1, metadata={"ge": 1, "le": MAX_LEVELS})
+    replays: int = field(default=0, metadata={"ge": 0, "le": MAX_REPLAYS, "static": True, "unit": "baseline answers"})
     contexts_per_type: int = field(default=128, metadata={"ge": 2, "le": 4096, "static": True})
     population_seed: int = field(default=20260, metadata={"ge": 0, "le": 2**31 - 1})
+    published: tuple[Published, ...] = ()
 
 
 class Spec(NamedTuple):
     """Static facts of a surface: one compilation per value."""
 
     shape: tuple[int, ...]
-    n_tasks: int
-    checks: int
-
-
-class Task(NamedTuple):
-    """One task's numbers on the surface, () each; fields as `TaskType`, features worked in."""
-
-    q0: Array
-    t_star: Array
-    k_t: Array
-    cliff: Array
-    cliff_width: Array
-    f_star: Array
-    k_f: Array
-    p_star: Array
-    k_p: Array
-    nucleus_loss: Array
-    truncation_loss: Array
-    failing: Array
-    runaway: Array
-    length_weight_1: Array
-    length_log_1: Array
-    length_sd_1: Array
-    length_log_2: Array
-    length_sd_2: Array
-    input_tokens: Array
+    noise: tuple[str, int]  # kind, checks
+    replays: int
 
 
 class Numbers(NamedTuple):
-    """Leaves of a surface: (n, fields of `Task`) tasks, (v,) values per axis, (n, d) features."""
+    """Leaves of a surface: (n, fields of `Task`) tasks, (models, fields of `envs.curves.Service`) models."""
 
     tasks: Array
-    axes: tuple[Array, ...]
-    features: Array
-    first: Array  # (tasks,) first row of each task type
-    count: Array  # (tasks,)
-    service: Array  # (6,) fields of `Service`
-    weights: Weights
+    axes: tuple[Array, ...]  # (v,) values of each axis
+    models: Array
+    weights: Array  # (n, fields of `Weights`)
+    home: Array  # (n,) baseline action of each task
+    levels: Array
+    noise: quality_noise.Leaves
     drift: Drift
 
 
 class Point(NamedTuple):
-    """What m actions mean for one task: (m,) each, log lengths (m, 2)."""
+    """What m actions mean for one task: (m,) each; `service` has (m,) fields where there are several models."""
 
     quality: Array
     failure: Array
-    log_length: Array
+    heat: Array
     max_tokens: Array
+    service: ServiceRow
 
 
-def _task(params: Numbers, index: Array) -> Task:
-    row = params.tasks[index]
-    return Task(*(row[i] for i in range(len(Task._fields))))
+class Scene(NamedTuple):
+    """One task at one moment."""
+
+    task: Task
+    worth: Weights
+    moved: Sizes
 
 
-def _began(spec: Spec, params: Numbers, state: WorldState) -> Array:
-    return has_begun(params.drift, state.rounds // spec.n_tasks)
+def _scene(params: Numbers, t: Array, index: Array) -> Scene:
+    row, worth = params.tasks[index], params.weights[index]
+    return Scene(Task(*split(row, Task)), Weights(*split(worth, Weights)), sizes_at(params.drift, t))
 
 
-def _quality(params: Numbers, task: Task, knobs: tuple[Array, ...], on: Array) -> Array:
-    """Quality before truncation and failure; `knobs` are heat (effective temperature), top_p, penalties."""
-    heat, p, f, r = knobs
-    xp = namespace(heat)
-    cliff = task.cliff + on * params.drift.cliff_shift
-    top = task.q0 * (1.0 + on * (params.drift.quality_factor - 1.0))
-    fall = sigmoid((cliff - heat) / task.cliff_width) / sigmoid(cliff / task.cliff_width)
-    quality = top * fall - task.k_t * (heat - task.t_star) ** 2
-    quality = quality - task.k_f * (f - task.f_star) ** 2 - task.k_p * (r - task.p_star) ** 2
-    quality = quality - task.nucleus_loss * xp.where(p < 0.35, 0.35 - p, xp.zeros_like(p))
-    return xp.clip(quality, 0.0, 1.0)
-
-
-def _point(spec: Spec, params: Numbers, on: Array, task: Task, ids: Array) -> Point:
+def _point(spec: Spec, params: Numbers, here: Scene, ids: Array) -> tuple[Point, tuple[Array, ...]]:
+    """The point of ids (m,), and its knobs: heat, top_p and penalties."""
     xp = namespace(params.tasks)
     grid = coordinates(spec.shape, ids)
     t, m, p, f, r = (xp.take(axis, grid[..., i], axis=0) for i, axis in enumerate(params.axes))
-    heat = t * (1.0 - 0.98 * xp.sqrt(1.0 - p) * sigmoid((1.2 - t) / 0.15))
-    cliff = task.cliff + on * params.drift.cliff_shift
-    grown = task.runaway * sigmoid((heat - cliff - 0.1) / RUNAWAY_WIDTH) + on * params.drift.length_shift
-    shift = grown - 0.05 * f * xp.where(task.runaway > 0, 1.0, 0.0)
-    failure = task.failing * sigmoid((t - FAILURE_CENTRE) / FAILURE_WIDTH)
-    log_length = xp.stack([task.length_log_1 + shift, task.length_log_2 + shift], axis=-1)
-    return Point(_quality(params, task, (heat, p, f, r), on), failure, log_length, m)
+    rows = xp.take(params.models, grid[..., -1], axis=0) if spec.shape[-1] > 1 else params.models[0]
+    service, heat = ServiceRow(*split(rows, ServiceRow)), heat_of(t, p)
+    knobs = (heat, p, f, r)
+    return Point(
+        quality(here.task, service, here.moved, knobs), failure(here.task, here.moved, t), heat, m, service
+    ), knobs  # fmt: skip
 
 
-def _outcome(params: Numbers, task: Task, parts: tuple[Array, ...]) -> tuple[Outcome, Array]:
-    """Parts and reward from quality, tokens, latency, failure, truncation and max_tokens."""
-    quality, tokens, latency, failure, truncated, max_tokens = parts
-    price_in, price_out = params.service[0] / 1e6, params.service[1] / 1e6
-    cost = price_in * task.input_tokens + price_out * tokens
-    outcome = Outcome(quality, tokens, latency, cost, failure, truncated, max_tokens / 4096.0)
-    return outcome, reward(params.weights, outcome)
+def _outcome(here: Scene, point: Point, parts: tuple[Array, ...]) -> tuple[Outcome, Array]:
+    """Parts and reward from quality, tokens, latency, failure and truncation."""
+    made, out, latency, failed, truncated = parts
+    service, moved = point.service, here.moved
+    price_in = service.input_price * moved.input_price_factor / 1e6
+    price_out = service.output_price * moved.output_price_factor / 1e6
+    cost = price_in * here.task.input_tokens + price_out * out
+    outcome = Outcome(made, out, latency, cost, failed, truncated, point.max_tokens / 4096.0)
+    return outcome, reward(here.worth, outcome)
 
 
-def _slowdown(params: Numbers, on: Array) -> Array:
-    return 1.0 + on * (params.drift.latency_factor - 1.0)
+def _cold_share(here: Scene, service: ServiceRow) -> Array:
+    return service.cold_share + (1.0 - service.cold_share) * here.moved.cold_share
 
 
-def _mixture(task: Task) -> tuple[Array, Array]:
-    """Weights and standard deviations (2,) of log length."""
-    xp = namespace(task.q0)
-    weight = xp.stack([task.length_weight_1, 1.0 - task.length_weight_1])
-    return weight, xp.stack([task.length_sd_1, task.length_sd_2])
+def _expected(spec: Spec, params: Numbers, t: Array, at: tuple[Array, Array]) -> tuple[Outcome, Array]:
+    index, ids = at
+    here = _scene(params, t, index)
+    point, knobs = _point(spec, params, here, ids)
+    service, moved = point.service, here.moved
+    out, over = tokens(lengths(here.task, service, moved, knobs), point.max_tokens)
+    made = (1.0 - point.failure) * point.quality * (1.0 - here.task.truncation_loss * over)
+    first = service.first_token_ms * service.first_token_mean * moved.first_token_factor
+    each = service.token_ms * service.token_mean * moved.token_factor
+    cold = _cold_share(here, service) * (service.cold_low_ms + service.cold_high_ms) / 2.0
+    return _outcome(here, point, (made, out, first + each * out + cold, point.failure, over))
 
 
-def _expected(spec: Spec, params: Numbers, state: WorldState, index: Array, ids: Array) -> tuple[Outcome, Array]:
-    task, on = _task(params, index), _began(spec, params, state)
-    point = _point(spec, params, on, task, ids)
-    xp = namespace(params.tasks)
-    weight, sd = _mixture(task)
-    cap = point.max_tokens[..., None]
-    z = (xp.log(cap) - point.log_length) / sd
-    past = normal_cdf(-z)
-    over = xp.sum(weight * past, axis=-1)
-    whole = xp.exp(point.log_length + sd * sd / 2.0) * normal_cdf(z - sd)
-    tokens = xp.sum(weight * (whole + cap * past), axis=-1)
-    quality = (1.0 - point.failure) * point.quality * (1.0 - task.truncation_loss * over)
-    latency = (params.service[2] + params.service[3] * tokens) * _slowdown(params, on)
-    return _outcome(params, task, (quality, tokens, latency, point.failure, over, point.max_tokens))
+def _hard(params: Numbers, task: Task, mean: Array, level: Array) -> Array:
+    """Quality of a problem of some difficulty level; the mean over the levels is `mean`, exactly.
+
+    A share of the quality comes in steps: the l-th hardest of L problems is mastered as the mean
+    rises from l / L to (l + 1) / L.
+    """
+    xp = namespace(mean)
+    steep = xp.sqrt(task.between)
+    return (1.0 - steep) * mean + steep * xp.clip(params.levels * mean - level, 0.0, 1.0)
+
+
+def _correction(spec: Spec, params: Numbers, here: Scene, at: tuple[Array, Context], noise: Noise) -> Array:
+    """Control variate of the paired mode: baseline answers to the same problem, minus their mean, times a weight."""
+    t, context = at
+    home = params.home[context.index].reshape(1)
+    many, knobs = _point(spec, params, here, home)
+    over = tokens(lengths(here.task, many.service, here.moved, knobs), many.max_tokens)[1][0]
+    keep = (1.0 - many.failure[0]) * (1.0 - here.task.truncation_loss * over)
+    chance = _hard(params, here.task, many.quality[0], context.level) * keep
+    total, first = 0.0 * chance, 2 * (quality_noise.n_normal(spec.noise) > 0)
+    for i in range(spec.replays):
+        own = noise.normal[3 + first * (i + 1) : 5 + first * (i + 1)]
+        drawn = (noise.uniform[5 + i], own)
+        total = total + quality_noise.draw(spec.noise, params.noise, chance, heat=many.heat[0], noise=drawn)
+    between = here.task.between
+    weight = spec.replays * between / (1.0 + (spec.replays - 1.0) * between)
+    return here.worth.quality * weight * (total / spec.replays - many.quality[0] * keep)
 
 
 def _draw(
-    spec: Spec, params: Numbers, state: WorldState, at: tuple[Array, Array], noise: Noise
+    spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], noise: Noise
 ) -> tuple[Outcome, Array]:
-    index, action_id = at
+    context, action_id = at
     xp = namespace(params.tasks)
-    task, on = _task(params, index), _began(spec, params, state)
-    many = _point(spec, params, on, task, xp.reshape(action_id, (1,)))
-    point = Point(*(leaf[0] for leaf in many))
-    second = noise.uniform[3] >= task.length_weight_1
-    centre = xp.where(second, point.log_length[1], point.log_length[0])
-    length = xp.exp(centre + noise.normal[0] * xp.where(second, task.length_sd_2, task.length_sd_1))
+    here = _scene(params, t, context.index)
+    many, knobs = _point(spec, params, here, xp.reshape(action_id, (1,)))
+    several = spec.shape[-1] > 1
+    service = ServiceRow(*(leaf[0] for leaf in many.service)) if several else many.service
+    point = Point(*(leaf[0] for leaf in many[:-1]), service)
+    long, task, moved = lengths(here.task, many.service, here.moved, knobs), here.task, here.moved
+    second = noise.uniform[1] >= long.weight[0]
+    centre = xp.where(second, long.centre[0, 1], long.centre[0, 0])
+    length = xp.exp(centre + noise.normal[0] * xp.where(second, long.sd[1], long.sd[0]))
     is_cut = length > point.max_tokens
-    truncated, tokens = xp.where(is_cut, 1.0, 0.0), xp.where(is_cut, point.max_tokens, length)
-    failure = xp.where(noise.uniform[0] < point.failure, 1.0, 0.0)
-    chance = point.quality * (1.0 - task.truncation_loss * truncated)
-    passed = noise.uniform[4 : 4 + spec.checks] < chance
-    quality = xp.sum(xp.astype(passed, noise.uniform.dtype)) / spec.checks * (1.0 - failure)
-    jitter = 1.0 + math.sqrt(12.0) * (noise.uniform[1:3] - 0.5) * params.service[4:6]
-    latency = params.service[2] * jitter[0] + params.service[3] * tokens * jitter[1]
-    latency = latency * _slowdown(params, on)
-    return _outcome(params, task, (quality, tokens, latency, failure, truncated, point.max_tokens))
-
-
-def _context(params: Numbers, _state: WorldState, task: Array, uniform: Array) -> Context:
-    xp = namespace(params.tasks)
-    offset = xp.astype(xp.floor(uniform * xp.astype(params.count[task], uniform.dtype)), xp.int32)
-    index = params.first[task] + offset
-    return Context(index, task, params.features[index])
-
-
-def start(params: object) -> WorldState:
-    """The state before the first round."""
-    del params
-    return WorldState(np.int32(0))
-
-
-def advance(_params: object, state: WorldState) -> WorldState:
-    """One round later."""
-    return WorldState(state.rounds + np.int32(1))
+    truncated, out = xp.where(is_cut, 1.0, 0.0), xp.where(is_cut, point.max_tokens, length)
+    failed = xp.where(noise.uniform[0] < point.failure, 1.0, 0.0)
+    chance = _hard(params, task, point.quality, context.level) * (1.0 - task.truncation_loss * truncated)
+    drawn = (noise.uniform[2], noise.normal[3:5])
+    made = quality_noise.draw(spec.noise, params.noise, chance, heat=point.heat, noise=drawn) * (1.0 - failed)
+    first = service.first_token_ms * moved.first_token_factor * jitter(service.first_token_jitter, noise.normal[1])
+    each = service.token_ms * moved.token_factor * jitter(service.token_jitter, noise.normal[2])
+    is_cold = noise.uniform[3] < _cold_share(here, service)
+    wait = service.cold_low_ms + noise.uniform[4] * (service.cold_high_ms - service.cold_low_ms)
+    latency = first + each * out + xp.where(is_cold, wait, xp.zeros_like(wait))
+    outcome, worth = _outcome(here, point, (made, out, latency, failed, truncated))
+    if spec.replays:
+        worth = worth - _correction(spec, params, here, (t, context), noise)
+    return outcome, worth
 
 
 @cache
 def make(spec: Spec) -> World:
     """The functions of a surface; equal specs give the same object, so one compilation."""
 
-    def expected(params: Numbers, state: WorldState, index: Array, ids: Array) -> tuple[Outcome, Array]:
-        return _expected(spec, params, state, index, ids)
+    def expected(params: Numbers, t: Array, index: Array, ids: Array) -> tuple[Outcome, Array]:
+        return _expected(spec, params, t, (index, ids))
 
     def outcome(
-        params: Numbers, state: WorldState, index: Array, action_id: Array, *, noise: Noise
+        params: Numbers, t: Array, context: Context, action_id: Array, *, noise: Noise
     ) -> tuple[Outcome, Array]:
-        return _draw(spec, params, state, (index, action_id), noise)
+        return _draw(spec, params, t, (context, action_id), noise)
 
-    return World(init=start, context=_context, expected=expected, outcome=outcome, advance=advance)
+    normals = quality_noise.n_normal(spec.noise) * (1 + spec.replays)
+    return World(expected, outcome, n_uniform=5 + spec.replays, n_normal=3 + normals)
 
 
 def _columns(types: list[TaskType], population: Population, latent: Latent) -> NDArray[np.float64]:
@@ -268,51 +285,107 @@ def _columns(types: list[TaskType], population: Population, latent: Latent) -> N
     return np.stack([moved[n] if n in moved else plain(n) for n in Task._fields], axis=1)
 
 
-def _reward_range(numbers: Numbers) -> tuple[float, float]:
-    """Bounds no outcome can leave: all jitter is bounded and tokens never exceed max_tokens."""
-    price_in, price_out, first, token, jitter_first, jitter_token = (float(s) for s in numbers.service)
-    most, w, root = float(np.max(numbers.axes[1])), numbers.weights, math.sqrt(3.0)
-    cost = (price_in * float(np.max(numbers.tasks[:, Task._fields.index("input_tokens")])) + price_out * most) / 1e6
-    slowest = first * (1 + root * jitter_first) + token * most * (1 + root * jitter_token)
-    seconds = slowest / 1000.0 * max(1.0, float(numbers.drift.latency_factor))
-    worst = w.cost * cost + w.latency * seconds + w.tokens * most / 1000.0 + w.reservation * most / 4096.0
-    return 0.0 - float(worst + w.failure), float(w.quality)
+def _model_row(model: Model, service: Service) -> list[float]:
+    made = {"first_token_mean": jitter_mean(service.first_token_jitter), "token_mean": jitter_mean(service.token_jitter)}
+
+    def number(name: str) -> float:
+        return made[name] if name in made else float(getattr(model if hasattr(model, name) else service, name))
+
+    return [number(name) for name in ServiceRow._fields]
 
 
-def build(params: Params, *, drift_params: DriftParams) -> Scenario:
+def _worst(numbers: Numbers, drift: Sequence[DriftParams]) -> NDArray[np.float64]:
+    """(n,) the largest penalty any outcome of a task can bring: jitter is cut and tokens never exceed max_tokens."""
+    service = ServiceRow(*split(numbers.models, ServiceRow))
+    most = float(np.max(numbers.axes[1]))
+
+    def peak(name: str) -> float:
+        return math.prod(max(1.0, float(getattr(c, name))) for c in drift)
+
+    price = service.input_price[None] * numbers.tasks[:, [Task._fields.index("input_tokens")]] * peak("input_price_factor")
+    cost = (price + service.output_price[None] * most * peak("output_price_factor")).max(axis=1) / 1e6
+    first = service.first_token_ms * np.exp(CUT * service.first_token_jitter) * peak("first_token_factor")
+    each = service.token_ms * np.exp(CUT * service.token_jitter) * peak("token_factor")
+    can_be_cold = (service.cold_share > 0) | any(c.cold_share > 0 for c in drift)
+    slowest = float(np.max(first + each * most + can_be_cold * service.cold_high_ms))
+    worth = Weights(*split(numbers.weights, Weights))
+    worst = worth.cost * cost + worth.latency * slowest / 1000.0 + worth.tokens * most / 1000.0
+    return np.asarray(worst + worth.reservation * most / 4096.0 + worth.failure)
+
+
+def _ranges(spec: Spec, numbers: Numbers, drift: Sequence[DriftParams]) -> tuple[tuple[float, float], bool]:
+    """Bounds that no expected reward can leave, and whether rewards cannot either."""
+    top, low = float(numbers.weights[:, 0].max()), 0.0 - float(_worst(numbers, drift).max())
+    return (low, top), spec.noise[0] in quality_noise.BOUNDED
+
+
+def _home(params: Params, lattice: Lattice) -> int:
+    base = params.baseline
+    named = {axis.name: getattr(base, axis.name) for axis in lattice.axes}
+    return lattice.action_id(named | {MODEL: base.model or lattice.axes[-1].values[0]})
+
+
+def _numbers(
+    params: Params, lattice: Lattice, population: Population, *, latent: Latent, drift: Sequence[DriftParams]
+) -> Numbers:
+    models = list(params.models.values()) or [Model()]
+    worth = [weights(kind.reward or params.reward) for kind in params.task_types]
+    n_rows = len(population.tasks)
+    return Numbers(
+        tasks=_columns(params.task_types, population, latent),
+        axes=tuple(lattice.values(axis.name) for axis in lattice.axes[:-1]),
+        models=np.array([_model_row(model, model.service or params.service) for model in models]),
+        weights=np.array(worth)[population.task],
+        home=np.full(n_rows, _home(params, lattice), np.int32),
+        levels=np.float64(params.levels),
+        noise=quality_noise.leaves(params.noise),
+        drift=drift_leaves(drift),
+    )
+
+
+def _notes(params: Params, drift: Sequence[DriftParams]) -> tuple[str, ...]:
+    notes = []
+    if params.replays:
+        notes.append(
+            f"Paired mode: every reward is corrected by {params.replays} baseline answers to the same problem; "
+            f"an evaluation costs {1 + params.replays} calls."
+        )
+    if params.noise.kind not in quality_noise.BOUNDED:
+        notes.append(f"Quality noise is {params.noise.kind}: rewards have no declared range, bounded intervals refuse.")
+    if len(params.task_types) == 1 and any(c.task_mix for c in drift):
+        notes.append("One task type only: a drift of the task mix changes nothing here.")
+    return tuple(notes)
+
+
+def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
     """The scenario of a preset.
 
     Raises:
-        ValueError: no task type, or a baseline off the lattice (the nearest value is named).
+        ValueError: no task type, two of one name, or a baseline off the lattice (the nearest value is named).
+        ConfigError: a drift that this population cannot follow.
     """
-    if not params.task_types:
-        raise ValueError("world.task_types is empty, need at least one task type")
-    lattice = Lattice.from_ranges(params.lattice)
+    names = [kind.name for kind in params.task_types]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"world.task_types has the names {names}, need at least one task type, each name once")
+    lattice = Lattice.from_ranges(params.lattice, models=tuple(params.models) or ("",))
     population, latent = draw_population(
         params.task_types, params.effects, count=params.contexts_per_type, seed=params.population_seed
     )
-    types, service = params.task_types, params.service
-    numbers = Numbers(
-        tasks=_columns(types, population, latent),
-        axes=tuple(lattice.values(axis.name) for axis in lattice.axes),
-        features=population.features,
-        first=population.first,
-        count=population.count,
-        service=np.array(
-            [service.input_price, service.output_price, service.first_token_ms]
-            + [service.token_ms, service.first_token_jitter, service.token_jitter]
-        ),
-        weights=weights(params.reward),
-        drift=drift(drift_params),
-    )
-    home = lattice.action_id({a.name: getattr(params.baseline, a.name) for a in lattice.axes})
+    numbers = _numbers(params, lattice, population, latent=latent, drift=drift)
+    spec = Spec(lattice.shape, (params.noise.kind, params.noise.checks), params.replays)
+    value_range, is_bounded = _ranges(spec, numbers, drift)
+    spare = float(numbers.weights[:, 0].max()) if params.replays else 0.0
     return Scenario(
         name=params.name,
-        world=make(Spec(lattice.shape, len(types), params.checks)),
+        world=make(spec),
         params=numbers,
+        traffic=traffic(population, drift=drift, levels=params.levels),
         lattice=lattice,
         population=population,
-        baseline=np.full(len(types), home, np.int32),
-        recorded=np.ones((len(types), lattice.size), np.bool_),
-        reward_range=_reward_range(numbers),
+        baseline=np.full(len(names), _home(params, lattice), np.int32),
+        recorded=np.ones((len(names), lattice.size), np.bool_),
+        value_range=value_range,
+        reward_range=(value_range[0] - spare, value_range[1] + spare) if is_bounded else None,
+        drift=tuple(drift),
+        notes=_notes(params, drift),
     )

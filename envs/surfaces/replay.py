@@ -7,38 +7,49 @@ that was never recorded is not feasible, and its reward is NaN.
 Source: the replay idea of Li, Chu, Langford & Wang (2011), "Unbiased offline evaluation".
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.arrays import Array, namespace
-from envs.drift import NEVER
+from envs.clustered import Truth, gain, line_error, truth
+from envs.coverage import Cells, covered, home_action, shown
+from envs.dealing import HALVES, deal
 from envs.drift import Params as DriftParams
+from envs.drift import moves_outcomes
+from envs.interpolation import Corners, corners
+from envs.lattice import MODEL
+from envs.playback import PLAYBACK, Numbers, summed
 from envs.recording import PARTS, Columns, Recording, Source, read_recording
-from envs.reward import RewardWeights, Weights, reward, weights
+from envs.reward import RewardWeights, weights
 from envs.targets import refuse
 from envs.tasks import encode
-from envs.world import Context, Noise, Outcome, Population, Scenario, World, WorldState
+from envs.traffic import Population, traffic
+from envs.world import Scenario
 
 __all__ = ["Baseline", "Halves", "Params", "Truth", "build", "gain", "split", "truth"]
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 LEARN, JUDGE = 0, 1
 LEAST_PROBLEMS = 2  # of every task type in each half: fewer have no standard error
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Production's current parameters, as decimal strings; of an axis not recorded, its one value."""
+    """Production's current parameters, as decimal strings; of an axis not recorded, its one value.
+
+    An empty string: as in the answerable parameters that were recorded most often.
+    """
 
     temperature: str = "1.0"
     max_tokens: str = "4096"
     top_p: str = "1"
     frequency_penalty: str = "0"
     presence_penalty: str = "0"
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,42 +57,32 @@ class Params:
     """A table of recorded outcomes, and how to read it.
 
     Attributes:
-        path: CSV, also compressed, or Parquet; relative to where you stand.
+        path: CSV, also compressed, Parquet, or a folder of Parquet files; relative to where you stand.
         columns: which column holds what.
         where: column -> value or values to keep; all rows when empty.
+        model_is: whether recorded models are part of the context, or an action to choose.
+        interpolate: axis -> step of an even grid between its recorded values; at most two axes.
         token_unit: how many recorded units of length make a token (4 where characters were counted).
-        split_seed: which random half of the problems is learned on.
-        skip_incomplete: leave out rows with an empty cell, and say how many, instead of refusing.
+        groups: 0: a unit is a problem. Else problems are pooled at random into that many groups, and
+            a group is a unit: for logs in which problems hardly ever repeat.
+        split_seed: which random half of the problems is learned on, and who is in which group.
+        skip_bad: leave out rows that cannot be used, and count them by reason, instead of refusing.
+        max_bad_share: of all rows, that may be left out so.
     """
 
     path: str
     columns: Columns
     name: str = "replay"
     where: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+    model_is: Literal["context", "action"] = "context"
+    interpolate: dict[str, str] = field(default_factory=dict)
     baseline: Baseline = field(default_factory=Baseline)
     reward: RewardWeights = field(default_factory=RewardWeights)
     token_unit: float = field(default=1.0, metadata={"gt": 0.0, "le": 1e6, "unit": "recorded units per token"})
+    groups: int = field(default=0, metadata={"ge": 0, "le": 10_000, "unit": "0, or 4 and more"})
     split_seed: int = field(default=0, metadata={"ge": 0, "le": 2**31 - 1})
-    skip_incomplete: bool = False
-
-
-class Numbers(NamedTuple):
-    """Leaves of a replay: n units, c recorded cells (unit, action) in order, r rows sorted by cell.
-
-    The last row of `rows`, `means`, `begin` and `replicates` stands for all that was never recorded.
-    """
-
-    rows: Array  # (r + 1, 6) parts of each recorded outcome
-    means: Array  # (c + 1, 6) their mean in each cell
-    begin: Array  # (c + 1,) first row of each cell
-    replicates: Array  # (c + 1,) rows of each cell
-    cell: Array  # (n, actions) cell of each unit and action; c where never recorded
-    reserved: Array  # (actions,) max_tokens / 4096
-    features: Array  # (n, d)
-    first: Array  # (tasks,) first unit of each task type
-    count: Array  # (tasks,)
-    half: Array  # (n,) 0: to learn on, 1: to judge on
-    weights: Weights
+    skip_bad: bool = False
+    max_bad_share: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of rows"})
 
 
 class Halves(NamedTuple):
@@ -89,99 +90,6 @@ class Halves(NamedTuple):
 
     learn: Scenario
     judge: Scenario
-
-
-class Truth(NamedTuple):
-    """(tasks, actions) mean over a task type's units and its standard error; NaN where never recorded."""
-
-    mean: Floats
-    stderr: Floats
-
-
-def _worth(params: Numbers, parts: Array, reserved: Array) -> tuple[Outcome, Array]:
-    """Outcome and reward of parts (..., 6)."""
-    outcome = Outcome._make([*(parts[..., i] for i in range(len(PARTS))), reserved])
-    return outcome, reward(params.weights, outcome)
-
-
-def _context(params: Numbers, _state: WorldState, task: Array, uniform: Array) -> Context:
-    xp = namespace(params.rows)
-    count = xp.astype(params.count[task], uniform.dtype)
-    index = params.first[task] + xp.astype(xp.floor(uniform * count), xp.int32)
-    return Context(index, task, params.features[index])
-
-
-def _expected(params: Numbers, _state: WorldState, index: Array, ids: Array) -> tuple[Outcome, Array]:
-    xp = namespace(params.rows)
-    cell = xp.take(params.cell[index], ids, axis=0)
-    return _worth(params, xp.take(params.means, cell, axis=0), xp.take(params.reserved, ids, axis=0))
-
-
-def _draw(
-    params: Numbers, _state: WorldState, index: Array, action_id: Array, *, noise: Noise
-) -> tuple[Outcome, Array]:
-    xp = namespace(params.rows)
-    cell = params.cell[index, action_id]
-    copies = xp.astype(params.replicates[cell], noise.uniform.dtype)
-    row = params.begin[cell] + xp.astype(xp.floor(noise.uniform[3] * copies), xp.int32)
-    return _worth(params, params.rows[row], params.reserved[action_id])
-
-
-_WORLD = World(
-    init=lambda _params: WorldState(np.int32(0)),
-    context=_context,
-    expected=_expected,
-    outcome=_draw,
-    advance=lambda _params, state: WorldState(state.rounds + np.int32(1)),
-)
-
-
-def _cells(record: Recording) -> tuple[NDArray[np.bool_], NDArray[np.int64], tuple[str, ...]]:
-    """(tasks, actions) recorded, (kept rows,) in the order of units and actions, and what was left out.
-
-    An action counts as recorded for a task type if every one of its problems has it.
-    """
-    has = np.zeros((len(record.task), record.lattice.size), np.bool_)
-    has[record.unit, record.action] = True
-    n_units = np.bincount(record.task)
-    seen = np.add.reduceat(has.astype(np.int64), np.cumsum(n_units) - n_units, axis=0)
-    recorded = seen == n_units[:, None]
-    kept = np.flatnonzero(recorded[record.task[record.unit], record.action])
-    order = kept[np.lexsort((record.action[kept], record.unit[kept]))]
-    n_partial, n_left = int(np.sum((seen > 0) & ~recorded)), len(record.unit) - len(kept)
-    note = f"{n_partial} pairs of task type and action lack some problems and count as never recorded ({n_left} rows)."
-    return recorded, order, (note,) if n_partial else ()
-
-
-def _summed(rows: Floats, replicates: NDArray[np.int64], has: NDArray[np.bool_]) -> dict[str, Array]:
-    """The leaves made of rows sorted by cell, with the entry for what was never recorded."""
-    begin = np.concatenate([[0], np.cumsum(replicates)])
-    means = np.add.reduceat(rows, begin[:-1], axis=0) / replicates[:, None]
-    never = np.full((1, len(PARTS)), np.nan)
-    return {
-        "rows": np.concatenate([rows, never]),
-        "means": np.concatenate([means, never]),
-        "begin": begin.astype(np.int32),
-        "replicates": np.append(replicates, 0).astype(np.int32),
-        "cell": np.where(has, np.cumsum(has).reshape(has.shape) - 1, len(replicates)).astype(np.int32),
-    }
-
-
-def _half(task: NDArray[np.int32], cluster: NDArray[np.int32], seed: int) -> NDArray[np.int32]:
-    """(n,) which half a unit's problem fell into.
-
-    Whole problems, the same half in every task type, drawn within each group of problems that
-    stand in the same task types, so that the halves of every task type differ by few problems.
-    """
-    stands = np.zeros((int(cluster.max()) + 1, int(task.max()) + 1), np.bool_)
-    stands[cluster, task] = True
-    _, group = np.unique(stands, axis=0, return_inverse=True)
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, 0], np.uint64)))
-    shuffled = rng.permutation(len(stands))
-    ranked = shuffled[np.argsort(group.reshape(-1)[shuffled], kind="stable")]
-    half = np.empty(len(stands), np.int32)
-    half[ranked] = np.arange(len(stands)) % 2
-    return half[cluster]
 
 
 def _reward_range(params: Params, numbers: Numbers) -> tuple[float, float]:
@@ -192,31 +100,45 @@ def _reward_range(params: Params, numbers: Numbers) -> tuple[float, float]:
     return 0.0 - (worst + worth.reservation * float(numbers.reserved.max())), worth.quality
 
 
-def _check(params: Params, drift_params: DriftParams) -> None:
+def _check(params: Params, drift: Sequence[DriftParams]) -> None:
     """Refuse what a record cannot answer."""
-    if drift_params.onset < NEVER:
-        raise refuse("drift.onset", drift_params.onset, "drift=none: recorded outcomes do not drift")
+    for component in drift:
+        for name in moves_outcomes(component):
+            need = f"{getattr(DriftParams, name)}: recorded outcomes do not move; task_mix and prompt_divergence may"
+            raise refuse(f"drift.{name}", getattr(component, name), need)
     needs = {"cost": "cost_usd", "latency": "latency_ms", "tokens": "output_tokens", "failure": "failure"}
     for weight, column in needs.items():
         got = getattr(params.reward, weight)
         if got and getattr(params.columns, column) is None:
             raise refuse(f"world.reward.{weight}", got, f"0, or a column: set world.columns.{column}=NAME")
+    if params.groups and params.groups < 2 * LEAST_PROBLEMS:
+        raise refuse("world.groups", params.groups, f"0 (a unit is a problem), or at least {2 * LEAST_PROBLEMS}")
+    if params.model_is == "action" and params.columns.model is None:
+        raise refuse("world.model_is", "action", "a column of models: set world.columns.model=NAME")
+    for item in fields(Baseline):
+        value, column = getattr(params.baseline, item.name), getattr(params.columns, item.name)
+        if not value and column is None and item.name != MODEL:
+            need = f"its one value, as the table has no such column (or set world.columns.{item.name}=NAME)"
+            raise refuse(f"world.baseline.{item.name}", value, need)
 
 
-def _home(params: Params, record: Recording, recorded: NDArray[np.bool_]) -> int:
-    """The baseline's action id: on the grid, and recorded for every task type."""
-    named: Mapping[str, str] = {a.name: getattr(params.baseline, a.name) for a in record.lattice.axes}
-    try:
-        home = record.lattice.action_id(named)
-    except ValueError as error:
-        raise refuse("world.baseline", dict(named), f"recorded parameters ({error})") from error
-    lacking = [name for name, seen in zip(record.names, recorded[:, home], strict=True) if not seen]
-    if lacking:
-        common = [str(record.lattice.parameters(int(a))) for a in np.flatnonzero(recorded.all(axis=0))[:8]]
-        need = f"parameters recorded for every problem of every task type, task type {lacking[0]!r} lacks them; "
-        offer = f"those recorded for all: {', '.join(common) or 'none'}; or narrow world.where"
-        raise refuse("world.baseline", dict(named), need + offer)
-    return home
+def _source(params: Params) -> Source:
+    absent = {item.name: getattr(params.baseline, item.name) for item in fields(Baseline)}
+    is_action = params.model_is == "action"
+    absent[MODEL] = "default" if is_action or not params.baseline.model else params.baseline.model
+    return Source(
+        path=params.path,
+        columns=params.columns,
+        where=params.where,
+        absent=absent,
+        interpolate=params.interpolate,
+        token_unit=params.token_unit,
+        groups=params.groups,
+        split_seed=params.split_seed,
+        is_model_action=is_action,
+        skip_bad=params.skip_bad,
+        max_bad_share=params.max_bad_share,
+    )
 
 
 def _population(record: Recording) -> Population:
@@ -225,18 +147,19 @@ def _population(record: Recording) -> Population:
     return Population(record.tasks, record.task, features, record.cluster, record.names, share, record.spec)
 
 
-def _numbers(params: Params, record: Recording, *, recorded: NDArray[np.bool_], order: NDArray[np.int64]) -> Numbers:
-    population, size = _population(record), record.lattice.size
+def _numbers(params: Params, record: Recording, *, cells: Cells, near: Corners) -> Numbers:
+    size, order = record.lattice.size, cells.order
     key = record.unit[order] * size + record.action[order]
     replicates = np.unique(key, return_counts=True)[1]
-    tokens = [record.lattice.parameters(action)["max_tokens"] for action in range(size)]
+    tokens = [axis.name for axis in record.lattice.axes].index("max_tokens")
+    at = record.lattice.decode(np.arange(size, dtype=np.int32))[:, tokens]
+    hand = deal(record.task, record.cluster, n_hands=2, seed=params.split_seed, stream=HALVES)
     return Numbers(
-        **_summed(record.parts[order], replicates, recorded[record.task]),
-        reserved=np.array(tokens) / 4096.0,
-        features=population.features,
-        first=population.first,
-        count=population.count,
-        half=_half(record.task, record.cluster, params.split_seed),
+        **summed(record.parts[order], replicates, cells.recorded[record.task]),
+        task=record.task,
+        corners=near,
+        reserved=record.lattice.values("max_tokens")[at] / 4096.0,
+        half=hand[record.cluster],
         weights=weights(params.reward),
     )
 
@@ -250,43 +173,77 @@ def _check_halves(params: Params, record: Recording, half: NDArray[np.int32]) ->
             raise refuse("world.path", params.path, need + f"to learn on and {sizes[JUDGE]} to judge on")
 
 
-def build(params: Params, *, drift_params: DriftParams) -> Scenario:
+def _leaves(scenario: Scenario) -> Numbers:
+    assert isinstance(scenario.params, Numbers)
+    return scenario.params
+
+
+def _notes(params: Params, scenario: Scenario, recorded: Bools) -> tuple[str, ...]:
+    """What a reader must know: how much there is, what is interpolated, who is the baseline."""
+    numbers = _leaves(scenario)
+    n_recorded, n_answered = int(recorded.sum()), int(scenario.recorded.sum())
+    copies, what = numbers.replicates[:-1], "group of problems" if params.groups else "problem"
+    notes = [
+        f"{len(scenario.population.task)} units (a {what} within a task type) in {len(scenario.population.names)} task "
+        f"types, {n_recorded} recorded pairs of task type and action, {copies.min()} to {copies.max()} answers each.",
+        "The truth is an average over the recorded answers, with a standard error clustered by problem.",
+    ]
+    if params.interpolate:
+        steps = " and ".join(f"{name} in steps of {step}" for name, step in params.interpolate.items())
+        notes.append(
+            f"Interpolated (world.interpolate): {steps}. Of {n_answered} pairs of task type and action {n_recorded} "
+            f"are recorded and {n_answered - n_recorded} lie between recorded neighbours, on the straight line between "
+            "their means; nothing is extrapolated. Standard errors do not hold how far reality lies from that line."
+        )
+        notes += [line_error(scenario, name, recorded=recorded) for name in params.interpolate]
+    home = int(scenario.baseline[0])
+    if not all(getattr(params.baseline, axis.name) for axis in scenario.lattice.axes if len(axis.values) > 1):
+        notes.append(f"Baseline, where not named, as recorded most often: {shown(scenario.lattice, home)}.")
+    if not recorded[:, home].all():
+        notes.append("The baseline itself is interpolated.")
+    return tuple(notes)
+
+
+def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
     """The scenario of a recorded table, all its problems together; `split` makes the halves.
 
+    Args:
+        params: the table and how to read it.
+        drift: components that move the traffic only.
+
     Raises:
-        ConfigError: a table, column, cell, baseline or weight that cannot be used (one line each).
+        ConfigError: a table, column, cell, step, baseline, weight or drift that cannot be used (one line each).
     """
-    _check(params, drift_params)
-    absent = {item.name: getattr(params.baseline, item.name) for item in fields(Baseline)}
-    source = Source(params.path, params.columns, params.where, absent, params.token_unit, params.skip_incomplete)
-    record = read_recording(source)
-    recorded, order, left_out = _cells(record)
-    home = _home(params, record, recorded)
-    numbers = _numbers(params, record, recorded=recorded, order=order)
+    _check(params, drift)
+    record = read_recording(_source(params))
+    cells = covered(record, params.path, is_grouped=params.groups > 0)
+    near = corners(record.lattice, cells.recorded, tuple(params.interpolate))
+    answered = np.all(np.take_along_axis(cells.recorded[:, :, None], near.action, axis=1), axis=-1)
+    named = {axis.name: getattr(params.baseline, axis.name) for axis in record.lattice.axes}
+    home = home_action(record, named, answered=answered)
+    numbers, population = _numbers(params, record, cells=cells, near=near), _population(record)
     _check_halves(params, record, numbers.half)
-    copies = numbers.replicates[:-1]
-    notes = (
-        f"{len(record.task)} units (a problem within a task type) in {len(record.names)} task types, "
-        f"{int(recorded.sum())} recorded pairs of task type and action, {copies.min()} to {copies.max()} answers each.",
-        "The truth is an average over the recorded answers, with a standard error clustered by problem.",
-    )
-    return Scenario(
+    bounds = _reward_range(params, numbers)
+    scenario = Scenario(
         name=params.name,
-        world=_WORLD,
+        world=PLAYBACK,
         params=numbers,
+        traffic=traffic(population, drift=drift),
         lattice=record.lattice,
-        population=_population(record),
+        population=population,
         baseline=np.full(len(record.names), home, np.int32),
-        recorded=recorded,
-        reward_range=_reward_range(params, numbers),
+        recorded=answered,
+        value_range=bounds,
+        reward_range=bounds,
+        drift=tuple(drift),
         is_exact=False,
-        notes=(*record.notes, *left_out, *notes),
     )
+    return replace(scenario, notes=(*record.notes, *cells.notes, *_notes(params, scenario, cells.recorded)))
 
 
 def _part(scenario: Scenario, half: int) -> Scenario:
     """The units of one half, with their cells and rows."""
-    old: Numbers = scenario.params
+    old = _leaves(scenario)
     units = np.flatnonzero(old.half == half)
     cell = old.cell[units]
     has = cell < len(old.replicates) - 1
@@ -300,17 +257,17 @@ def _part(scenario: Scenario, half: int) -> Scenario:
         features=whole.features[units],
         cluster=whole.cluster[units],
     )
-    numbers = old._replace(
-        **_summed(rows, old.replicates[used].astype(np.int64), has),
-        features=population.features,
-        first=population.first,
-        count=population.count,
-        half=old.half[units],
-    )
+    leaves = summed(rows, old.replicates[used].astype(np.int64), has)
     name, purpose = (("learn", "learned"), ("judge", "judged"))[half]
     note = f"This half, on which is {purpose}: {len(units)} units, {len(np.unique(population.cluster))} problems."
-    notes = (*scenario.notes, note)
-    return replace(scenario, name=f"{scenario.name}/{name}", params=numbers, population=population, notes=notes)
+    return replace(
+        scenario,
+        name=f"{scenario.name}/{name}",
+        params=old._replace(**leaves, task=population.task, half=old.half[units]),
+        traffic=traffic(population, drift=scenario.drift),
+        population=population,
+        notes=(*scenario.notes, note),
+    )
 
 
 def split(scenario: Scenario) -> Halves:
@@ -321,32 +278,6 @@ def split(scenario: Scenario) -> Halves:
     Raises:
         ValueError: the scenario is one half already.
     """
-    if len(np.unique(scenario.params.half)) < 2:
+    if len(np.unique(_leaves(scenario).half)) < 2:
         raise ValueError(f"world {scenario.name!r} is one half already, need the scenario that `build` returned")
     return Halves(_part(scenario, LEARN), _part(scenario, JUDGE))
-
-
-def _clustered(scenario: Scenario, values: Floats) -> Truth:
-    """Mean of values (n, actions) over each task type's units, standard errors clustered by problem."""
-    means, errors = [], []
-    for task in range(len(scenario.population.names)):
-        rows = scenario.population.task == task
-        held, (groups, of) = values[rows], np.unique(scenario.population.cluster[rows], return_inverse=True)
-        mean, n_groups = held.mean(axis=0), len(groups)
-        sums = np.zeros((n_groups, held.shape[1]))
-        np.add.at(sums, of.reshape(-1), held - mean)
-        scale = n_groups / (n_groups - 1) if n_groups > 1 else np.nan
-        means.append(mean)
-        errors.append(np.sqrt(scale * np.sum(sums**2, axis=0)) / len(held))
-    return Truth(np.stack(means), np.stack(errors))
-
-
-def truth(scenario: Scenario) -> Truth:
-    """Value of every action per task type, and how far to trust it; NaN where never recorded."""
-    return _clustered(scenario, scenario.table())
-
-
-def gain(scenario: Scenario) -> Truth:
-    """As `truth`, of each action minus the baseline, paired by problem."""
-    table, home = scenario.table(), scenario.baseline[scenario.population.task]
-    return _clustered(scenario, table - table[np.arange(len(table)), home][:, None])

@@ -75,8 +75,8 @@ def columns() -> Columns:
 def replayed(columns: Columns) -> Callable[..., Scenario]:
     """The scenario of a table, with settings changed at will."""
 
-    def build(path: Path, *, drift: DriftParams | None = None, **changes: Any) -> Scenario:
+    def build(path: Path, *, drift: Sequence[DriftParams] = (), **changes: Any) -> Scenario:
         params = replace(replay.Params(str(path), columns), **changes)
-        return replay.build(params, drift_params=drift or DriftParams())
+        return replay.build(params, drift=drift)
 
     return build

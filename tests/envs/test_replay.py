@@ -11,18 +11,33 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from envs.drift import Params as DriftParams
+from envs.playback import Numbers
 from envs.recording import Columns
 from envs.reward import RewardWeights
 from envs.surfaces import replay
 from envs.surfaces.replay import Baseline, gain, split, truth
 from envs.targets import ConfigError
-from envs.world import N_NORMAL, N_UNIFORM, Noise, Scenario, WorldState
+from envs.traffic import Context, draw, start, weights_at
+from envs.world import Noise, Scenario
 from experiments.settings import build as typed
 from experiments.settings import described
 
 Build = Callable[..., Scenario]
 Write = Callable[..., Path]
-START = WorldState(np.int32(0))
+NOW = np.int32(0)
+
+
+def answer(scenario: Scenario, index: int, action: int, uniform: Any) -> tuple[Any, Any]:
+    """One outcome and its reward, in NumPy."""
+    people = scenario.population
+    who = Context(np.int32(index), people.task[index], people.features[index], np.int32(0))
+    noise = Noise(np.asarray(uniform), np.zeros(scenario.world.n_normal))
+    return scenario.world.outcome(scenario.params, NOW, who, np.int32(action), noise=noise)
+
+
+def leaves(scenario: Scenario) -> Numbers:
+    assert isinstance(scenario.params, Numbers)
+    return scenario.params
 
 
 @pytest.fixture
@@ -49,22 +64,14 @@ def test_the_expected_reward_is_the_mean_of_the_recorded_answers(scenario: Scena
 
 def test_an_action_never_recorded_is_not_feasible_and_worth_nan(scenario: Scenario) -> None:
     assert scenario.recorded.tolist() == [[True, True, True, False], [True] * 4]
-    noise = Noise(np.zeros(N_UNIFORM), np.zeros(N_NORMAL))
-    reward = scenario.world.outcome(scenario.params, START, np.int32(0), np.int32(3), noise=noise)[1]
-    assert np.isnan(reward)
+    assert np.isnan(answer(scenario, 0, 3, (0.0, 0.0))[1])
 
 
 def test_an_outcome_is_one_of_the_recorded_answers_each_as_often(scenario: Scenario, answers: Any) -> None:
-    index, action = np.int32(8 + 3), np.int32(1)  # model b, problem 3, T = 0.5
     rows = [row for row in answers if row[:3] == ("b", "p3", 0.5)]
-    grid = (np.arange(100) + 0.5) / 100
     drawn = []
-    for u in grid:
-        uniform = np.zeros(N_UNIFORM)
-        uniform[3] = u
-        outcome, reward = scenario.world.outcome(
-            scenario.params, START, index, action, noise=Noise(uniform, np.zeros(N_NORMAL))
-        )
+    for u in (np.arange(100) + 0.5) / 100:
+        outcome, reward = answer(scenario, 8 + 3, 1, (0.99, u))  # model b, problem 3, T = 0.5
         assert reward == outcome.quality
         drawn.append((float(outcome.quality), float(outcome.output_tokens)))
     assert sorted(set(drawn)) == sorted({(row[3], row[5]) for row in rows})
@@ -73,44 +80,40 @@ def test_an_outcome_is_one_of_the_recorded_answers_each_as_often(scenario: Scena
 
 def test_the_last_uniform_below_one_draws_the_last_answer(scenario: Scenario) -> None:
     for dtype in (np.float32, np.float64):
-        uniform = np.full(N_UNIFORM, np.nextafter(dtype(1), dtype(0)), dtype)
+        uniform = np.full(scenario.world.n_uniform, np.nextafter(dtype(1), dtype(0)), dtype)
         for index in range(16):
-            noise = Noise(uniform, np.zeros(N_NORMAL, dtype))
-            assert np.isfinite(
-                scenario.world.outcome(scenario.params, START, np.int32(index), np.int32(0), noise=noise)[1]
-            )
+            assert np.isfinite(answer(scenario, index, 0, uniform)[1])
 
 
-def test_jax_and_numpy_replay_the_same_numbers(scenario: Scenario) -> None:
-    world, ids = scenario.world, np.arange(4, dtype=np.int32)
-    rng = np.random.default_rng(0)
-    noise = Noise(rng.random((16, N_UNIFORM)), rng.standard_normal((16, N_NORMAL)))
-    rows, actions = np.arange(16, dtype=np.int32), rng.integers(0, 4, 16).astype(np.int32)
-    expected = jax.jit(jax.vmap(world.expected, (None, None, 0, None)))(scenario.params, START, rows, ids)
-    each = jax.vmap(lambda p, s, i, a, n: world.outcome(p, s, i, a, noise=n), (None, None, 0, 0, 0))
-    outcome = jax.jit(each)(scenario.params, START, rows, actions, noise)
-    context = jax.jit(jax.vmap(world.context, (None, None, None, 0)))(
-        scenario.params, START, np.int32(1), noise.uniform[:, 0]
-    )
-    for i in rows:
-        here = world.expected(scenario.params, START, i, ids)
-        draw = world.outcome(scenario.params, START, i, actions[i], noise=Noise(noise.uniform[i], noise.normal[i]))
-        where = world.context(scenario.params, START, np.int32(1), noise.uniform[i, 0])
-        for a, b in zip(
-            jax.tree.leaves((here, draw, where)), jax.tree.leaves((expected, outcome, context)), strict=True
-        ):
-            assert np.array_equal(a, np.asarray(b)[i], equal_nan=True)
+def test_jax_and_numpy_replay_the_same_numbers(replayed: Build, write: Write, answers: Any) -> None:
+    for steps in ({}, {"temperature": "0.25"}):
+        scenario = replayed(write(answers), interpolate=steps)
+        world, people, size = scenario.world, scenario.population, scenario.lattice.size
+        rng = np.random.default_rng(0)
+        noise = Noise(rng.random((16, world.n_uniform)), rng.standard_normal((16, world.n_normal)))
+        rows, ids = np.arange(16, dtype=np.int32), np.arange(size, dtype=np.int32)
+        actions = rng.integers(0, size, 16).astype(np.int32)
+        who = Context(rows, people.task, people.features, np.zeros(16, np.int32))
+        expected = jax.jit(jax.vmap(world.expected, (None, None, 0, None)))(scenario.params, NOW, rows, ids)
+        each = jax.vmap(lambda p, c, a, n, w=world: w.outcome(p, NOW, c, a, noise=n), (None, 0, 0, 0))
+        outcome = jax.jit(each)(scenario.params, who, actions, noise)
+        for i in rows:
+            here = world.expected(scenario.params, NOW, i, ids)
+            drawn = answer(scenario, i, actions[i], noise.uniform[i])
+            for a, b in zip(jax.tree.leaves((here, drawn)), jax.tree.leaves((expected, outcome)), strict=True):
+                np.testing.assert_allclose(a, np.asarray(b)[i], rtol=1e-15)
 
 
 def test_halves_share_no_problem_and_no_row_and_lose_none(scenario: Scenario) -> None:
     learn, judge = split(scenario)
     clusters = [set(half.population.cluster.tolist()) for half in (learn, judge)]
     assert not clusters[0] & clusters[1] and clusters[0] | clusters[1] == set(range(8))
-    assert sum(len(half.params.rows) - 1 for half in (learn, judge)) == len(scenario.params.rows) - 1
+    assert sum(len(leaves(half).rows) - 1 for half in (learn, judge)) == len(leaves(scenario).rows) - 1
     assert [half.name for half in (learn, judge)] == ["replay/learn", "replay/judge"]
     for half in (learn, judge):
         assert len(half.population.tasks) == 8 and half.population.count.tolist() == [4, 4]
-        assert half.params.first.tolist() == [0, 4] and len(half.params.features) == 8
+        assert half.traffic.first.tolist() == [0, 4] and len(half.traffic.features) == 8
+        assert leaves(half).task.tolist() == half.population.task.tolist() == [0] * 4 + [1] * 4
         keep = np.isin(scenario.population.cluster, half.population.cluster)
         assert np.array_equal(half.table(), scenario.table()[keep], equal_nan=True)
         assert np.array_equal(half.recorded, scenario.recorded) and np.array_equal(half.baseline, scenario.baseline)
@@ -127,16 +130,6 @@ def test_the_halves_are_a_function_of_the_split_seed(replayed: Build, write: Wri
     halves = [tuple(split(replayed(path, split_seed=s)).learn.population.cluster) for s in (0, 0, *range(1, 12))]
     assert halves[0] == halves[1]
     assert len(set(halves)) > 5
-
-
-def test_every_problem_is_learned_on_under_half_of_the_split_seeds(replayed: Build, write: Write, answers: Any) -> None:
-    whole = replayed(write(answers))
-    n_seeds, learned = 400, np.zeros(8)
-    for seed in range(n_seeds):
-        half = replay._half(whole.population.task, whole.population.cluster, seed)
-        learned += half[:8] == 0
-    # 8 problems, each beyond 4 standard errors with probability 6.3e-5: false alarm 0.05 %
-    assert np.abs(learned / n_seeds - 0.5).max() < 4.0 * 0.5 / np.sqrt(n_seeds)
 
 
 def test_a_half_cannot_be_split_again(scenario: Scenario) -> None:
@@ -177,26 +170,6 @@ def test_gain_is_paired_by_problem(scenario: Scenario, answers: Any) -> None:
     assert (mean[1, 2], stderr[1, 2]) == (0.0, 0.0)
 
 
-def test_standard_errors_are_clustered_where_a_problem_has_several_units(scenario: Scenario) -> None:
-    merged = replace(scenario, population=replace(scenario.population, cluster=scenario.population.cluster // 2))
-    cells = scenario.table()[8:]
-    sums = (cells - cells.mean(axis=0)).reshape(4, 2, 4).sum(axis=1)
-    want = np.sqrt(4 / 3 * (sums**2).sum(axis=0)) / 8
-    np.testing.assert_allclose(truth(merged).stderr[1], want, rtol=1e-12)
-
-
-def test_clustered_standard_errors_cover_the_truth(scenario: Scenario) -> None:
-    """95 % intervals of means of 40 clusters of unequal size, 2,000 samples of known mean 0."""
-    rng = np.random.default_rng(3)
-    cluster = np.repeat(np.arange(40), np.tile([1, 2, 3, 4], 10)).astype(np.int32)
-    shared = rng.standard_normal((2000, 40))[:, cluster] + 0.5 * rng.standard_normal((2000, 100))
-    population = replace(scenario.population, names=("all",), task=np.zeros(100, np.int32), cluster=cluster)
-    mean, stderr = replay._clustered(replace(scenario, population=population), shared.T)
-    covered = float(np.mean(np.abs(mean) < 2.02 * stderr))  # t quantile, 39 degrees of freedom
-    # Monte Carlo standard error .005; the sandwich is a little short at 40 clusters: [.92, .97]
-    assert 0.92 < covered < 0.97
-
-
 def test_a_pair_that_lacks_a_problem_counts_as_never_recorded(replayed: Build, write: Write, answers: Any) -> None:
     rows = [row for row in answers if row[:3] != ("b", "p4", 0.5)]
     got = replayed(write(rows))
@@ -225,7 +198,7 @@ def test_several_recorded_axes_make_a_lattice(replayed: Build, write: Write, col
         baseline=Baseline(temperature="1", max_tokens="256"),
         reward=RewardWeights(reservation=0.5),
     )
-    assert got.lattice.shape == (2, 2, 1, 1, 1) and got.baseline.tolist() == [3]
+    assert got.lattice.shape == (2, 2, 1, 1, 1, 1) and got.baseline.tolist() == [3]
     # 1 - 0.5 x 256 / 4096
     assert got.table()[0, 3] == pytest.approx(1.0 - 0.5 * 256 / 4096, rel=1e-14)
     assert got.reward_range == pytest.approx((-0.5 * 256 / 4096, 1.0))
@@ -250,9 +223,28 @@ def test_a_weight_on_what_was_not_recorded_is_refused(replayed: Build, write: Wr
         replayed(write(answers), reward=RewardWeights(**{weight: 0.1}))
 
 
-def test_a_drift_is_refused(replayed: Build, write: Write, answers: Any) -> None:
-    with pytest.raises(ConfigError, match=r"drift\.onset: got 100, need drift=none"):
-        replayed(write(answers), drift=DriftParams(onset=100))
+def test_a_drift_of_outcomes_is_refused_by_name(replayed: Build, write: Write, answers: Any) -> None:
+    moves = [DriftParams(task_mix=0.5), DriftParams(onset=100, quality_factor=0.5)]
+    with pytest.raises(ConfigError, match=r"drift\.quality_factor: got 0\.5, need 1\.0: recorded outcomes do not move"):
+        replayed(write(answers), drift=moves)
+
+
+def test_traffic_drifts_while_the_record_does_not(replayed: Build, write: Write, answers: Any) -> None:
+    moves = [DriftParams(onset=10, task_mix=1.0, toward="b")]
+    moves += [DriftParams(onset=10, prompt_divergence=0.1, prompt_feature="prompt_tokens")]
+    got = replayed(write(answers), drift=moves)
+    assert got.drift == tuple(moves) and got.regimes(20) == (0, 10)
+    assert np.array_equal(got.table(t=0), got.table(t=10), equal_nan=True)
+    for scenario in (got, split(got).judge):
+        people = scenario.population
+        before, after = (weights_at(scenario.traffic, t) for t in (0, 10))
+        assert before[people.task == 0].sum() == pytest.approx(0.5) and after[people.task == 0].sum() == 0.0
+        lengths = people.features[:, people.spec.names.index("prompt_tokens")]
+        assert (
+            after[people.task == 1] @ lengths[people.task == 1] > before[people.task == 1] @ lengths[people.task == 1]
+        )
+        who = draw(scenario.traffic, start(2)._replace(rounds=np.int32(40)), np.array([0.1, 0.5, 0.5]))
+        assert who.task == 1 and who.level == 0
 
 
 def test_a_column_that_is_not_there_is_refused_with_the_nearest(
@@ -291,7 +283,7 @@ def test_the_yaml_and_its_settings_survive_a_round_trip(root: Path, write: Write
 def test_replay_yaml_needs_a_problem_a_temperature_and_a_quality_alone(root: Path, write: Write) -> None:
     rows = [(p, t / 10, (p + t) % 2) for t in (8, 9, 10) for p in range(8)]
     path = write(rows, header=("problem_id", "temperature", "score"))
-    got = replay.build(settings(root, path, "replay"), drift_params=DriftParams())
+    got = replay.build(settings(root, path, "replay"))
     assert len(got.population.tasks) == 8 and len(got.population.names) == 1
     assert got.lattice.values("temperature").tolist() == [0.8, 0.9, 1.0]
 
@@ -310,6 +302,6 @@ def test_the_yaml_reads_a_table_of_the_study_it_names(root: Path, write: Write) 
     real = root.parent / "shared" / "data" / "llm_temperature_outcomes.csv.gz"
     for path, n_units, n_rows in ((stand_in, 20, 220), (real, 900, 10_500)):
         if path.is_file():
-            got = replay.build(settings(root, path), drift_params=DriftParams())
-            assert len(got.population.tasks) == n_units and len(got.params.rows) == n_rows + 1
+            got = replay.build(settings(root, path))
+            assert len(got.population.tasks) == n_units and len(leaves(got).rows) == n_rows + 1
             assert {len(half.population.tasks) for half in split(got)} == {n_units // 2}
