@@ -147,7 +147,7 @@ def sift(table: Table, rules: Mapping[str, Rule], *, skip: bool, max_share: floa
         mend = f"{int(bad.sum())} of {len(bad)} rows are bad; mend them, or set world.skip_bad=true to leave them out"
         raise refuse(faults[0].setting, cell, f"{faults[0].rule.need} in every row {place}; {mend}")
     share = float(bad.mean())
-    said = f"{int(bad.sum())} of {len(bad)} rows ({100 * share:.2g} %) are bad: {counts}"
+    said = f"{int(bad.sum())} of {len(bad)} rows ({100 * share:.3g} %) are bad: {counts}"
     if bad.all():
         need = f"rows that are not bad. {said}; a column that was never filled is set to null"
         raise refuse(faults[0].setting, cell, need)

@@ -26,32 +26,48 @@ class Truth(NamedTuple):
     stderr: Floats
 
 
-def _mean(values: Floats, cluster: NDArray[np.int32]) -> Truth:
-    """Mean of values (n, m) over their n units and its standard error, (m,) each."""
+def _mean(values: Floats, weight: Floats, cluster: NDArray[np.int32]) -> Truth:
+    """Weighted mean of values (n, m) over their n units and its standard error, (m,) each; weights (n,) sum to 1."""
     groups, of = np.unique(cluster, return_inverse=True)
-    mean, n_groups = values.mean(axis=0), len(groups)
+    mean, n_groups = weight @ values, len(groups)
     sums = np.zeros((n_groups, values.shape[1]))
-    np.add.at(sums, of.reshape(-1), values - mean)
+    np.add.at(sums, of.reshape(-1), weight[:, None] * (values - mean))
     scale = n_groups / (n_groups - 1) if n_groups > 1 else np.nan
-    return Truth(mean, np.sqrt(scale * np.sum(sums**2, axis=0)) / len(values))
+    return Truth(mean, np.sqrt(scale * np.sum(sums**2, axis=0)))
 
 
-def _by_task(scenario: Scenario, values: Floats) -> Truth:
-    """Mean of values (n, actions) over each task type's units."""
-    tasks = [scenario.population.task == task for task in range(len(scenario.population.names))]
-    found = [_mean(values[rows], scenario.population.cluster[rows]) for rows in tasks]
+def _members(scenario: Scenario, task: int, t: int) -> tuple[NDArray[np.bool_], Floats, NDArray[np.int32]]:
+    """(n,) who is of a task type, their share of its traffic at evaluation t, their problems."""
+    rows = scenario.population.task == task
+    weight = scenario.weights(t=t)[rows]
+    total = weight.sum()
+    even = np.full(len(weight), 1.0 / len(weight))
+    return rows, weight / total if total > 0 else even, scenario.population.cluster[rows]
+
+
+def _by_task(scenario: Scenario, values: Floats, t: int) -> Truth:
+    """Mean of values (n, actions) over each task type's units, as the traffic asks for them at evaluation t."""
+    found = []
+    for task in range(len(scenario.population.names)):
+        rows, weight, cluster = _members(scenario, task, t)
+        found.append(_mean(values[rows], weight, cluster))
     return Truth(np.stack([one.mean for one in found]), np.stack([one.stderr for one in found]))
 
 
-def truth(scenario: Scenario) -> Truth:
-    """Value of every action per task type, and how far to trust it; NaN where never recorded."""
-    return _by_task(scenario, scenario.table())
+def truth(scenario: Scenario, *, t: int = 0) -> Truth:
+    """Value of every action per task type, and how far to trust it; NaN where never recorded.
+
+    Args:
+        scenario: of recorded answers.
+        t: evaluation; the traffic may drift, the answers do not.
+    """
+    return _by_task(scenario, scenario.table(t=t), t)
 
 
-def gain(scenario: Scenario) -> Truth:
+def gain(scenario: Scenario, *, t: int = 0) -> Truth:
     """As `truth`, of each action minus the baseline, paired by problem."""
-    table, home = scenario.table(), scenario.baseline[scenario.population.task]
-    return _by_task(scenario, table - table[np.arange(len(table)), home][:, None])
+    table, home = scenario.table(t=t), scenario.baseline[scenario.population.task]
+    return _by_task(scenario, table - table[np.arange(len(table)), home][:, None], t)
 
 
 def line_error(scenario: Scenario, axis: str, *, recorded: NDArray[np.bool_]) -> str:
@@ -64,10 +80,10 @@ def line_error(scenario: Scenario, axis: str, *, recorded: NDArray[np.bool_]) ->
     """
     table, gaps, chance = scenario.table(), [], []
     for task in range(len(scenario.population.names)):
-        rows = scenario.population.task == task
+        rows, weight, cluster = _members(scenario, task, 0)
         spots, held = inner(scenario.lattice, recorded[task], axis), table[rows]
         line = (1.0 - spots.weight) * held[:, spots.low] + spots.weight * held[:, spots.high]
-        missed = _mean(held[:, spots.action] - line, scenario.population.cluster[rows])
+        missed = _mean(held[:, spots.action] - line, weight, cluster)
         gaps.append(missed.mean)
         chance.append(missed.stderr)
     size = np.concatenate(gaps)

@@ -77,7 +77,7 @@ def covered(record: Recording, path: str, *, is_grouped: bool) -> Cells:
     n_partial, n_rows, n_left = int(np.sum((seen > 0) & ~recorded)), len(record.unit), len(record.unit) - len(kept)
     note = (
         f"{n_partial} pairs of task type and action lack some {'groups' if is_grouped else 'problems'} and count as "
-        f"never recorded ({n_left} of {n_rows} rows, {100 * n_left / n_rows:.2g} %)."
+        f"never recorded ({n_left} of {n_rows} rows, {100 * n_left / n_rows:.3g} %)."
     )
     return Cells(recorded, order, (note,) if n_partial else ())
 

@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 __all__ = ["MEASURES", "Published"]
 
 MEASURES = (
-    "quality",  # mean quality of calls that did not fail
+    "quality",  # mean quality, failed calls as 0
     "failure",  # share of calls that fail
-    "truncated",  # share of answers cut off
-    "output_tokens",  # mean length
+    "truncated",  # share of answers cut off at max_tokens
     "length_ratio",  # mean recorded length, failed calls as 0, over that at temperature 0.5
-    "length_quantile",  # length that a share `at` of answers stays below, without a cap
     "latency_ms",  # mean latency of an answer of `at` tokens
     "variance_ratio",  # variance of right-or-wrong answers over that within a problem
 )
@@ -23,8 +21,8 @@ class Published:
     Attributes:
         measure: one of `MEASURES`.
         task: task type; the first one when empty.
-        temperature: at which it was measured; likewise the others, the baseline's when empty.
-        at: what the measure asks for, such as a share or a number of tokens.
+        temperature: at which it was measured; likewise the others, the baseline's when empty; max_tokens: no cap.
+        at: tokens of the answer, where the measure asks for them.
         value: as published.
         stderr: its standard error; 0 where none is known, then `tolerance` counts.
         tolerance: stated by us where two standard errors are not what is claimed.

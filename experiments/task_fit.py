@@ -6,7 +6,7 @@ default. Calls that failed tell of failure alone.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -88,12 +88,13 @@ class WorldFit(NamedTuple):
     latency: Latency | None
 
 
-def fit_world(table: Outcomes, *, split_seed: int) -> WorldFit:
+def fit_world(table: Outcomes, *, split_seed: int, advance: Callable[[int], None] = lambda _: None) -> WorldFit:
     """Fit every part of every task type.
 
     Args:
         table: the answers.
         split_seed: which random half of the problems is held out.
+        advance: told of each task type that is done.
 
     Raises:
         ValueError: nothing can be fitted (no task type has a part with data).
@@ -103,14 +104,17 @@ def fit_world(table: Outcomes, *, split_seed: int) -> WorldFit:
     scores = scores[np.isfinite(scores) & np.isfinite(table.parts["temperature"][worked])]
     noise = kind_of(scores) if scores.size else None
     half = _half(table, split_seed)
-    tasks = tuple(_task(table, i, noise, half=half) for i in range(len(table.tasks)))
+    tasks = []
+    for i in range(len(table.tasks)):
+        tasks.append(_task(table, i, noise, half=half))
+        advance(1)
     if not any(part is not None for one in tasks for part in (one.quality, one.length)) and "latency_ms" not in table.given:
         raise ValueError(f"no task type of {table.source} has a quality at a temperature or a length, need one of them")
     known = [one.difficulty for one in tasks if one.difficulty is not None]
     spread = fit_spread(known) if known and noise is not None and noise.kind == "graded" else None
     timed = worked & np.isfinite(table.parts["latency_ms"]) & np.isfinite(table.parts["output_tokens"])
     latency = fit_latency(table.parts["output_tokens"][timed], table.parts["latency_ms"][timed])
-    return WorldFit(tasks, noise, spread, latency)
+    return WorldFit(tuple(tasks), noise, spread, latency)
 
 
 def _half(table: Outcomes, seed: int) -> Bools:

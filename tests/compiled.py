@@ -56,17 +56,17 @@ FLAT = replace(  # no cliff in range, nothing lost by truncation, nothing but qu
 
 
 WORLDS = {
-    "small": (PARAMS, DriftParams()),
-    "flat": (FLAT, DriftParams()),
-    "drifting": (PARAMS, DriftParams(onset=4, quality_factor=0.5, length_shift=0.5)),
+    "small": (PARAMS, ()),
+    "flat": (FLAT, ()),
+    "drifting": (PARAMS, (DriftParams(onset=4, quality_factor=0.5, length_shift=0.5),)),
 }
 
 
 @cache
 def world(name: str = "small") -> Scenario:
     """Two task types, 12 contexts each, 6 x 8 x 3 actions; the start of `small` is near a cliff."""
-    params, moved = WORLDS[name]
-    return llm_outcome.build(params, drift_params=moved)
+    params, drift = WORLDS[name]
+    return llm_outcome.build(params, drift=drift)
 
 
 def under_bounds(learner: object, name: str = "small", *, rule: str = "two_sample") -> BoundedPolicy:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from envs.drift import Params as DriftParams
+from envs import traffic
 from envs.lattice import AxisRange, LatticeRanges
 from envs.population import Effects, TaskType
 from envs.reward import RewardWeights
@@ -61,7 +61,7 @@ def small_world() -> Scenario:
         reward=RewardWeights(cost=80.0, latency=0.005),
         contexts_per_type=12,
     )
-    return llm_outcome.build(params, drift_params=DriftParams())
+    return llm_outcome.build(params)
 
 
 def under_limits(learner: Any) -> BoundedPolicy:
@@ -74,19 +74,18 @@ def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0) -> Run:
     """A learning run in plain NumPy; the log's digest is that of the learner before its first row."""
     here, made = small_world(), under_limits(learner)
     rng = np.random.Generator(np.random.Philox(seed))
-    state, world_state, rows = made.policy.init(made.params), here.world.init(here.params), []
-    for t in range(n_rounds):
-        task = np.int32(t % 2)
-        context = here.world.context(here.params, world_state, task, np.float64(rng.random()))
-        known = (np.int32(t // 2), np.float64(here.reward_span), np.int32(rng.integers(TOTAL)))
+    state, clock, rows = made.policy.init(made.params), traffic.start(2), []
+    for _ in range(n_rounds):
+        context = traffic.draw(here.traffic, clock, rng.random(3))
+        known = (clock.seen[context.task], np.float64(here.reward_span), np.int32(rng.integers(TOTAL)))
         done = decide(made.policy, made.params, state, context, known)
-        noise = Noise(rng.random(12), rng.standard_normal(2))
+        noise = Noise(rng.random(here.world.n_uniform), rng.standard_normal(here.world.n_normal))
         outcome, reward = here.world.outcome(
-            here.params, world_state, context.index, done.choice.action_id, noise=noise
+            here.params, traffic.now(clock), context, done.choice.action_id, noise=noise
         )
         feedback = Feedback(reward, np.bool_(True))
         state = made.policy.update(made.params, state, done.decision, done.choice, feedback)
-        world_state = here.world.advance(here.params, world_state)
+        clock = traffic.advance(clock, context.task)
         rows.append((int(context.index), done, int(known[2]), outcome, float(reward)))
     return Run(made, state, _log(made, rows))
 

@@ -15,14 +15,14 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from envs import presets
-from envs.drift import Params as DriftParams
+from envs import presets, traffic
 from envs.lattice import AxisRange, LatticeRanges
 from envs.population import Effects, TaskType
-from envs.randomness import Purpose, RoundNoise, episode_noise
+from envs.randomness import Purpose, RoundNoise, episode_noise, sizes_of
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
-from envs.world import Context, Noise, Scenario
+from envs.traffic import Context
+from envs.world import Noise, Scenario
 from experiments.compilations import counted
 from experiments.simulate import Plan, Trajectory, register, simulate
 from policies import approval, constraints
@@ -79,7 +79,7 @@ def world() -> Scenario:
         reward=RewardWeights(cost=80.0, latency=0.005),
         contexts_per_type=6,
     )
-    return llm_outcome.build(params, drift_params=DriftParams())
+    return llm_outcome.build(params)
 
 
 def under_bounds(learner: Any) -> BoundedPolicy:
@@ -93,7 +93,7 @@ def under_bounds(learner: Any) -> BoundedPolicy:
 def noise() -> RoundNoise:
     """The randomness of PLAN's only seed, as NumPy arrays."""
     source = (np.uint32(PLAN.master_seed), np.uint32(PLAN.purpose), np.int32(PLAN.seeds[0]))
-    drawn: RoundNoise = jax.tree.map(np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, dtype="float64"))
+    drawn: RoundNoise = jax.tree.map(np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, sizes=sizes_of(world().world), dtype="float64"))
     return drawn
 
 
@@ -101,17 +101,17 @@ def noise() -> RoundNoise:
 def in_numpy(case: str) -> tuple[list[Round], BoundedState]:
     """PLAN played in NumPy: every round, and the state after the last."""
     here, made = world(), under_bounds(CASES[case])
-    state, now, rounds, drawn = made.policy.init(made.params), here.world.init(here.params), [], noise()
+    state, clock, rounds, drawn = made.policy.init(made.params), traffic.start(2), [], noise()
     for t in range(N_ROUNDS):
-        context = here.world.context(here.params, now, np.int32(t % 2), drawn.context[t])
-        known = (np.int32(t // 2), np.float64(here.reward_span), drawn.decision[t])
+        now, context = traffic.now(clock), traffic.draw(here.traffic, clock, drawn.context[t])
+        known = (clock.seen[context.task], np.float64(here.reward_span), drawn.decision[t])
         done = decide(made.policy, made.params, state, context, known)
         rounds.append(Round(done, vector(made, state, done.decision), state))
         some = Noise(drawn.outcome.uniform[t], drawn.outcome.normal[t])
-        reward = here.world.outcome(here.params, now, context.index, done.choice.action_id, noise=some)[1]
+        reward = here.world.outcome(here.params, now, context, done.choice.action_id, noise=some)[1]
         feedback = Feedback(reward, np.bool_(True))
         state = made.policy.update(made.params, state, done.decision, done.choice, feedback)
-        now = here.world.advance(here.params, now)
+        clock = traffic.advance(clock, context.task)
     return rounds, state
 
 
@@ -254,7 +254,7 @@ def _swept(case: str) -> list[BoundedPolicy]:
         how = replace(rule, rule="improve") if can_improve and i % 2 else rule
         limits = replace(LIMITS, max_tokens=constraints.Limits(tokens[i % 4], "412" if i < 4 else "512"))
         one = bounded(world(), constraints=limits, approval=how, learner=learner)
-        narrow = one.params.limits.radius - np.array([i % 2, i % 3 > 1, 0, 0, 0], np.int32)
+        narrow = one.params.limits.radius - np.array([i % 2, i % 3 > 1, 0, 0, 0, 0], np.int32)
         bounds = one.params.limits._replace(radius=narrow)
         made.append(replace(one, params=one.params._replace(limits=bounds)))
     return made
@@ -309,7 +309,7 @@ def test_float32_stays_float32_through_a_whole_round(case: str) -> None:
         return made.policy.update(params, state, done.decision, done.choice, feedback), done.masses
 
     state = narrow(made.policy.init(made.params))
-    context = narrow(Context(np.int32(0), np.int32(0), features))
+    context = narrow(Context(np.int32(0), np.int32(0), features, np.int32(0)))
     known = narrow((np.int32(0), np.float64(1.0), np.int32(0)))
     after, masses = jax.eval_shape(one, narrow(made.params), state, context, known, narrow(np.float64(0.0)))
     assert after == state  # dtypes and shapes, leaf by leaf

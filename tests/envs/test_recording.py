@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs import recording
+from envs.lattice import Axis
 from envs.recording import PARTS, Columns, Recording, Source, read_recording
 from envs.targets import ConfigError
 from envs.world import Outcome
 
-ABSENT = {"max_tokens": "4096", "top_p": "1", "frequency_penalty": "0", "presence_penalty": "0"}
+ABSENT = {"max_tokens": "4096", "top_p": "1", "frequency_penalty": "0", "presence_penalty": "0", "model": "default"}
 Write = Callable[..., Path]
 
 
@@ -38,7 +40,7 @@ def test_a_unit_is_a_problem_within_a_task_type(read: Callable[..., Recording], 
     assert [task.model_name for task in got.tasks] == ["a"] * 8 + ["b"] * 8
     assert [task.prompt_tokens for task in got.tasks] == [*range(100, 108)] * 2
     assert got.lattice.axes[0].values == ("0", "0.5", "1", "1.5")
-    assert [axis.values for axis in got.lattice.axes[1:]] == [("4096",), ("1",), ("0",), ("0",)]
+    assert [axis.values for axis in got.lattice.axes[1:]] == [("4096",), ("1",), ("0",), ("0",), ("default",)]
 
 
 def test_every_row_has_its_unit_action_and_parts(read: Callable[..., Recording], write: Write, answers: Any) -> None:
@@ -86,15 +88,87 @@ def test_where_says_how_many_rows_it_kept(read: Callable[..., Recording], write:
         read(write(answers), where={"model": "a", "temperature": "1.5"})
 
 
-def test_an_empty_cell_is_refused_unless_rows_may_be_left_out(
+def test_a_bad_row_is_refused_unless_rows_may_be_left_out(
     read: Callable[..., Recording], write: Write, answers: Any
 ) -> None:
-    rows = [*answers, ("a", "p0", "", 1, 100, 10, 0), ("a", "p0", 0.5, "", 100, 10, 0)]
-    with pytest.raises(ConfigError, match=r"column 'temperature'.*\(row 113, 1 such rows\); .*skip_incomplete=true"):
+    rows = [*answers, ("a", "p0", "", 1, 100, 10, 0), ("a", "p0", 0.5, "", 100, 10, 0), ("a", "p0", 9e9, 1, 1, 1, 0)]
+    with pytest.raises(ConfigError, match=r"column 'temperature', row 113, 1 such rows\); 3 of 115.*skip_bad=true"):
         read(write(rows))
-    got = read(write(rows), skip_incomplete=True)
+    got = read(write(rows), skip_bad=True)
     assert len(got.unit) == len(answers)
-    assert "2 rows have an empty cell and were left out (world.skip_incomplete)." in got.notes
+    said = next(note for note in got.notes if "skip_bad" in note)
+    assert said.startswith("3 of 115 rows (2.61 %) are bad: 1 with an empty cell in 'temperature', 1 with a number out")
+    with pytest.raises(ConfigError, match=r"world\.max_bad_share: got 0\.02, need 0\.0261 or more"):
+        read(write(rows), skip_bad=True, max_bad_share=0.02)
+
+
+def test_rows_that_where_leaves_out_are_not_bad_rows(
+    read: Callable[..., Recording], write: Write, answers: Any
+) -> None:
+    got = read(write([*answers, ("c", "p0", "hot", "", 100, 10, 0)]), where={"model": ("a", "b")})
+    assert len(got.unit) == len(answers) and not any("bad" in note for note in got.notes)
+
+
+def test_an_id_that_stands_twice_is_a_bad_row(read: Callable[..., Recording], write: Write) -> None:
+    header = ("model", "problem", "temperature", "score", "tokens", "length", "error", "request")
+    rows = [("a", p, t, 1, 1, 1, 0, f"{p}/{t}") for p in "xy" for t in (0, 1)]
+    path = write([*rows, *rows[:1]], header=header)
+    assert len(read(path).unit) == 5
+    with pytest.raises(ConfigError, match=r"world\.columns\.id: got 'x/0', need a value that no other row has .*row 5"):
+        read(path, of={"id": "request"})
+    assert len(read(path, of={"id": "request"}, skip_bad=True, max_bad_share=0.2).unit) == 4
+
+
+def test_problems_are_pooled_into_groups_that_are_the_same_in_every_task_type(
+    read: Callable[..., Recording], write: Write, answers: Any
+) -> None:
+    got = read(write(answers), groups=4)
+    assert got.task.tolist() == [0] * 4 + [1] * 4 and got.cluster.tolist() == [*range(4), *range(4)]
+    problem = np.array([int(row[1][1:]) for row in answers])
+    group = got.cluster[got.unit]
+    for one in range(8):
+        assert len(set(group[problem == one])) == 1
+    assert sorted(len(set(problem[group == one])) for one in range(4)) == [2] * 4
+    assert any("8 problems were dealt at random into 4 groups (world.groups)" in note for note in got.notes)
+    other = read(write(answers), groups=4, split_seed=1)
+    assert not np.array_equal(group, other.cluster[other.unit])
+
+
+def test_models_become_values_of_an_axis(read: Callable[..., Recording], write: Write, answers: Any) -> None:
+    got = read(write(answers), is_model_action=True)
+    assert got.lattice.axes[-1] == ("model", ("a", "b")) and got.lattice.shape == (4, 1, 1, 1, 1, 2)
+    assert got.names == ("all",) and len(got.tasks) == 8 and {task.model_name for task in got.tasks} == {None}
+    for i in (0, 30, 70):
+        assert got.lattice.parameters(int(got.action[i]))["model"] == answers[i][0]
+    with pytest.raises(ConfigError, match=r"task_type: got \['error', 'model'\], need columns other than the model"):
+        read(write(answers), of={"task_type": ("error", "model")}, is_model_action=True)
+
+
+def test_a_model_column_that_is_empty_everywhere_is_left_aside(
+    read: Callable[..., Recording], write: Write, answers: Any
+) -> None:
+    nameless = [("", *row[1:]) for row in answers if row[0] == "b"]
+    got = read(write(nameless))
+    assert got.names == ("all",) and any("'model' is empty in every row" in note for note in got.notes)
+    with pytest.raises(ConfigError, match=r"columns\.model: got '', .* a column that was never filled is set to null"):
+        read(write(nameless), is_model_action=True, skip_bad=True)
+    with pytest.raises(ConfigError, match=r"columns\.model: got '', need a value in every row"):
+        read(write([*answers, nameless[0]]))
+
+
+def test_an_interpolated_axis_is_filled_up_evenly(read: Callable[..., Recording], write: Write, answers: Any) -> None:
+    got = read(write(answers), interpolate={"temperature": "0.25"})
+    assert got.lattice.axes[0].values == ("0", "0.25", "0.5", "0.75", "1", "1.25", "1.5")
+    assert set(got.action.tolist()) == {0, 2, 4, 6}
+
+
+def test_more_combinations_than_a_table_holds_are_refused() -> None:
+    axes = (Axis("temperature", tuple(map(str, range(1000)))), Axis("max_tokens", ("1",)))
+    assert recording._lattice(axes, n_units=1000).size == 1000
+    with pytest.raises(
+        ConfigError, match=r"got 'values: temperature 1000', need at most 1048576 actions, .*\(100000\)"
+    ):
+        recording._lattice(axes, n_units=100_000)
 
 
 def test_an_unknown_request_length_is_unknown_and_failed_calls_do_not_count(
@@ -107,21 +181,21 @@ def test_an_unknown_request_length_is_unknown_and_failed_calls_do_not_count(
 
 def test_a_unit_of_two_models_is_refused(read: Callable[..., Recording], write: Write) -> None:
     rows = [("a", "p0", 0, 1, 1, 1, 0), ("b", "p0", 0, 1, 1, 1, 0)]
-    with pytest.raises(ConfigError, match=r"row 2 has 'b', the unit began with 'a' \(add it to columns\.task_type\)"):
+    with pytest.raises(ConfigError, match=r"row 2 has 'b', the unit began with 'a' \(add it to columns\.task_type,"):
         read(write(rows), of={"task_type": "error"})
 
 
 @pytest.mark.parametrize(
     ("column", "bad", "message"),
     [
-        (2, "hot", r"world\.columns\.temperature: got 'hot', need a decimal number >= 0 and <= 100 .*row 113"),
+        (2, "hot", r"world\.columns\.temperature: got 'hot', need a decimal number >= 0 and <= 100 in .*row 113"),
         (2, "nan", r"world\.columns\.temperature: got 'nan'"),
         (2, "-0.1", r"world\.columns\.temperature: got '-0\.1'"),
         (3, "nan", r"world\.columns\.quality: got 'nan', need a number >= 0 and <= 1 .*row 113, 1 such rows"),
         (3, "1.5", r"world\.columns\.quality: got '1\.5'"),
         (4, "many", r"world\.columns\.input_tokens: got 'many'"),
         (5, "-1", r"world\.columns\.output_tokens: got '-1'"),
-        (6, "maybe", r"world\.columns\.failure: got 'maybe', need true or false"),
+        (6, "maybe", r"world\.columns\.failure: got 'maybe', need a number >= 0 and <= 1"),
     ],
 )
 def test_a_cell_that_cannot_be_used_is_refused_by_name(

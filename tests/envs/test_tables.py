@@ -49,10 +49,10 @@ def test_a_compressed_and_a_parquet_table_are_the_same_table(write: Callable[...
 
 
 def test_a_missing_file_a_wrong_kind_and_an_empty_file_are_refused(tmp_path: Path) -> None:
-    assert "need a file that exists" in refusal(tmp_path / "no.csv")
-    assert "need a file that exists" in refusal(tmp_path)
+    assert "need a file or a folder that exists" in refusal(tmp_path / "no.csv")
+    assert "need a folder with files whose names end in .parquet or .pq" in refusal(tmp_path)
     for name, content, words in (
-        ("a.xlsx", b"x", "a file whose name ends in one of .csv, .csv.gz"),
+        ("a.xlsx", b"x", "a folder, or a file whose name ends in one of .csv, .csv.gz"),
         ("a.csv", b"", "a table that can be read (Empty CSV file)"),
         ("b.csv", b"id,t,score\n", "a table with rows; this one has a header only"),
         ("c.csv", b"id,t,score\n1,2\n", "a table that can be read"),
@@ -62,6 +62,43 @@ def test_a_missing_file_a_wrong_kind_and_an_empty_file_are_refused(tmp_path: Pat
     ):
         (tmp_path / name).write_bytes(content)
         assert words in refusal(tmp_path / name), name
+
+
+def write_parts(folder: Path, **parts: pa.Table) -> Path:
+    for name, part in parts.items():
+        file = folder / f"{name.replace('__', '/')}.parquet"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(part, file)
+    return folder
+
+
+def test_a_folder_of_parquet_files_is_one_table_in_the_order_of_their_names(tmp_path: Path) -> None:
+    one = pa.table({"id": ["b", "a"], "t": [0.1, 0.2], "score": [1.0, None]})
+    two = pa.table({"score": pa.array([1], pa.int64()), "t": pa.array([0.25], pa.float32()), "id": ["c"], "left": [0]})
+    folder = write_parts(tmp_path / "log", b__two=two, a=one, c=one.slice(0, 0))
+    (folder / "notes.txt").write_text("not a table")
+    (folder / ".draft.parquet").write_bytes(b"half a file")
+    table = read_table(folder, WANTED)
+    assert cells(table, "id") == ["b", "a", "c"] and cells(table, "t") == ["0.1", "0.2", "0.25"]
+    assert cells(table, "score") == ["1", "", "1"]
+    assert table.rows.tolist() == [1, 2, 3]
+    assert [table.spot(i) for i in range(3)] == ["row 1 of a.parquet", "row 2 of a.parquet", "row 1 of b/two.parquet"]
+    assert take(table, np.array([False, False, True])).spot(0) == "row 1 of b/two.parquet"
+
+
+def test_a_refusal_names_the_file_of_a_folder(tmp_path: Path) -> None:
+    good = pa.table({"id": ["a"], "t": [0.1], "score": [1.0]})
+    folder = write_parts(tmp_path / "log", a=good, b=good.rename_columns(["id", "t", "scores"]))
+    assert "got 'score', need a column of b.parquet: id, t, scores; did you mean 'scores'?" in refusal(folder)
+    (folder / "b.parquet").write_bytes(b"PAR1")
+    assert "b.parquet', need a table that can be read" in refusal(folder)
+    folder = write_parts(tmp_path / "nested", a=good, b=pa.table({"id": [["x"]], "t": [0.1], "score": [1.0]}))
+    assert "need a table that can be read" in refusal(folder)
+    folder = write_parts(tmp_path / "bad", a=good, b=pa.table({"id": ["b", "c"], "t": [0.1, 0.1], "score": [0.5, 7.0]}))
+    with pytest.raises(
+        ConfigError, match=r"got '7', need a number >= 0 and <= 1 .*\(column 'score', row 2 of b\.parquet"
+    ):
+        numbers(read_table(folder, WANTED), "score", "s", high=1.0)
 
 
 def test_an_unknown_column_is_refused_with_the_nearest_name(write: Callable[..., Path]) -> None:
@@ -122,3 +159,13 @@ def test_a_digest_names_the_bytes_of_a_file(write: Callable[..., Path]) -> None:
     assert len(first) == 16 and first == file_digest(path)
     path.write_bytes(path.read_bytes() + b" ")
     assert file_digest(path) != first
+
+
+def test_a_digest_names_the_bytes_of_a_folder_s_tables(tmp_path: Path) -> None:
+    part = pa.table({"id": ["a"]})
+    folder = write_parts(tmp_path / "log", a=part, b=part)
+    first = file_digest(folder)
+    (folder / "notes.txt").write_text("not read")
+    assert len(first) == 16 and file_digest(folder) == first
+    write_parts(folder, b=pa.table({"id": ["b"]}))
+    assert file_digest(folder) != first

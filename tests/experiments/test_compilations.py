@@ -25,7 +25,7 @@ from policies.constraints import Limits
 from tests.compiled import LEARNER, LIMITS, N_ROUNDS, PARAMS, RULES, SEEDS, job, world
 
 VALUES = range(1, 9)  # eight values of every number
-STEP = DriftParams(onset=4, quality_factor=0.5, cliff_shift=-0.2, length_shift=0.3, latency_factor=2.0)
+STEP = DriftParams(onset=4, quality_factor=0.5, cliff_shift=-0.2, length_shift=0.3, first_token_factor=2.0, cold_share=0.1)
 
 
 def test_a_program_is_counted_once_and_its_second_use_is_free() -> None:
@@ -137,7 +137,7 @@ def test_eight_values_of_any_number_are_one_program() -> None:
     with counted() as programs:
         for i in VALUES:
             params, drift, _, _ = settings(i)
-            scenario = llm_outcome.build(params, drift_params=drift)
+            scenario = llm_outcome.build(params, drift=(drift,))
             runs = list(run_policies(scenario, group(i, scenario), plan._replace(master_seed=i)))
             rewards.add(float(runs[0].kept.reward.mean()))
     assert programs.programs == 0

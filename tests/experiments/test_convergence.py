@@ -14,7 +14,7 @@ from experiments.convergence import (
     KEPT_SEEDS,
     PolicyRun,
     Truth,
-    by_task,
+    at_clock,
     convergence_of,
     deployed,
     measure_runs,
@@ -53,11 +53,15 @@ def made_up(centre: list[int], index: list[int], taken: list[int]) -> PolicyRun:
     """One seed, six rounds: three evaluations of two task types in turn."""
     regime = [0, 0, 0, 0, 1, 1]
     expected = [TABLES[r][i, a] for r, i, a in zip(regime, index, taken, strict=True)]
-    return PolicyRun(POLICY, "improve", np.array([centre]), np.array([index]), np.array([expected]), NOTHING)
+    task = np.array([[0, 1] * 3], np.int32)
+    return PolicyRun(
+        POLICY, "improve", np.array([centre]), np.array([index]), task, task[..., None], np.array([expected]), NOTHING
+    )
 
 
 def test_rounds_in_turn_become_evaluations_of_task_types() -> None:
-    assert by_task(np.array([[0, 1, 10, 11, 20, 21]]), 2).tolist() == [[[0, 10, 20], [1, 11, 21]]]
+    turns = np.array([[0, 1] * 3])
+    assert at_clock(np.array([[0, 1, 10, 11, 20, 21]]), turns, 2).tolist() == [[[0, 10, 20], [1, 11, 21]]]
 
 
 def test_the_deployed_value_is_the_mean_over_the_types_tasks_before_and_after_a_drift() -> None:
@@ -81,15 +85,15 @@ def test_shares_count_seeds_that_stay_inside_the_tolerance() -> None:
     assert [share.total for share in home.reached] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(("name", "onset"), [("small", None), ("drifting", ONSET), ("drifting", None)])
-def test_the_truth_is_the_worlds_own_at_every_evaluation(name: str, onset: int | None) -> None:
+@pytest.mark.parametrize(("name", "begins"), [("small", (0,)), ("drifting", (0, ONSET))])
+def test_the_truth_is_the_worlds_own_at_every_evaluation(name: str, begins: tuple[int, ...]) -> None:
     scenario = world(name)
-    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T, onset=onset)
-    assert truth.begins == ((0,) if onset is None else (0, onset))
+    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T)
+    assert truth.begins == begins
     allowed = legal(scenario.lattice, LIMITS)
-    for t in range(ONSET if onset is None else T):  # an onset that was not told is not seen
+    for t in range(T):
         for task in (0, 1):
-            rows = scenario.table(rounds=2 * t + task)[scenario.population.task == task]
+            rows = scenario.table(t=t)[scenario.population.task == task]
             regime = truth.regime(T)[t]
             np.testing.assert_allclose(truth.value[regime][task], rows.mean(axis=0), rtol=1e-12)
             means, best_here = rows.mean(axis=0)[allowed[task]], rows[:, allowed[task]].max(axis=1)
@@ -101,8 +105,8 @@ def test_the_truth_is_the_worlds_own_at_every_evaluation(name: str, onset: int |
 
 def test_hard_limits_bind_the_oracle() -> None:
     scenario = world()
-    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T, onset=None)
-    free = truth_of(scenario, scenario, LIMITS._replace(lowest=0 * LIMITS.lowest), n_evaluations=T, onset=None)
+    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T)
+    free = truth_of(scenario, scenario, LIMITS._replace(lowest=0 * LIMITS.lowest), n_evaluations=T)
     assert np.all(truth.worst[:, 0] > free.worst[:, 0])  # max_tokens = 112 is the worst there is
     assert np.all(truth.best <= free.best)
 
@@ -110,8 +114,8 @@ def test_hard_limits_bind_the_oracle() -> None:
 @pytest.fixture(scope="module", params=["small", "drifting"])
 def told(request: pytest.FixtureRequest) -> tuple[tuple[PolicyRun, ...], Truth]:
     """Runs under both rules, and the truth of their world."""
-    scenario, onset = world(request.param), ONSET if request.param == "drifting" else None
-    return learning_runs(request.param), truth_of(scenario, scenario, LIMITS, n_evaluations=T, onset=onset)
+    scenario = world(request.param)
+    return learning_runs(request.param), truth_of(scenario, scenario, LIMITS, n_evaluations=T)
 
 
 def test_runs_last_20_evaluations_longer_than_the_horizon(told: tuple[tuple[PolicyRun, ...], Truth]) -> None:
@@ -136,7 +140,7 @@ def test_every_run_begins_at_the_start_and_nobody_beats_the_oracle(
 def test_regret_never_falls_and_is_told_from_the_worlds_table(told: tuple[tuple[PolicyRun, ...], Truth]) -> None:
     runs, truth = told
     name = "small" if len(truth.begins) == 1 else "drifting"
-    tables = [world(name).table(rounds=2 * begin) for begin in truth.begins]
+    tables = [world(name).table(t=begin) for begin in truth.begins]
     regime = np.repeat(truth.regime(T), 2)
     for run in runs:
         kept = run.kept
@@ -148,7 +152,7 @@ def test_regret_never_falls_and_is_told_from_the_worlds_table(told: tuple[tuple[
 
 def test_a_policy_that_is_never_approved_deploys_its_start_for_ever() -> None:
     never = replace(LEARNER, prior_sd=1e-9)  # sure that all actions are equal
-    run, truth = learning_runs("small", never)[0], truth_of(world(), world(), LIMITS, n_evaluations=T, onset=None)
+    run, truth = learning_runs("small", never)[0], truth_of(world(), world(), LIMITS, n_evaluations=T)
     held = deployed(run, truth)
     np.testing.assert_array_equal(held, np.broadcast_to(held[:, :, :1], held.shape))
     for task, start in enumerate(run.bounded.params.start):
@@ -156,7 +160,7 @@ def test_a_policy_that_is_never_approved_deploys_its_start_for_ever() -> None:
 
 
 def test_learning_moves_what_is_deployed_towards_the_oracle() -> None:
-    run, truth = learning_runs()[0], truth_of(world(), world(), LIMITS, n_evaluations=T, onset=None)
+    run, truth = learning_runs()[0], truth_of(world(), world(), LIMITS, n_evaluations=T)
     gain = deployed(run, truth)[:, :, -1] - deployed(run, truth)[:, :, 0]
     # 64 gains; were their mean 0, exceeding 5 standard errors would have probability below 1e-6.
     assert gain.mean() > 5 * gain.std() / np.sqrt(gain.size)
@@ -167,7 +171,7 @@ def rows_of(runs: list[PolicyRun] | tuple[PolicyRun, ...], truth: Truth, name: s
 
 
 def test_curves_reach_the_horizon_whatever_evaluations_are_asked_for() -> None:
-    truth = truth_of(world(), world(), LIMITS, n_evaluations=T, onset=None)
+    truth = truth_of(world(), world(), LIMITS, n_evaluations=T)
     rows = list(measure_runs(world(), learning_runs(), truth, by=(5,)))
     for measure, curves in (("regret", 2), ("deployed", 4)):
         found = [row.t for row in rows if row.measure == measure]
@@ -183,15 +187,16 @@ def test_curves_reach_the_horizon_whatever_evaluations_are_asked_for() -> None:
 
 def test_one_seed_has_no_standard_error() -> None:
     run = learning_runs()[0]
-    one = PolicyRun(run.bounded, run.rule, run.centre[:1], run.index[:1], run.expected[:1], run.kept)
-    truth = truth_of(world(), world(), LIMITS, n_evaluations=T, onset=None)
+    columns = (run.centre, run.index, run.task, run.delivered, run.expected)
+    one = PolicyRun(run.bounded, run.rule, *(column[:1] for column in columns), run.kept)
+    truth = truth_of(world(), world(), LIMITS, n_evaluations=T)
     curves = [row for row in rows_of([one], truth, "small") if row.t is not None]
     assert {(row.stderr, row.lo, row.hi) for row in curves} == {(None, None, None)}
 
 
 def test_a_world_in_which_nothing_matters_has_no_convergence_shares() -> None:
     runs = learning_runs("flat")
-    truth = truth_of(world("flat"), world("flat"), LIMITS, n_evaluations=T, onset=None)
+    truth = truth_of(world("flat"), world("flat"), LIMITS, n_evaluations=T)
     rows = rows_of(runs, truth, "flat")
     assert {row.section for row in rows} == {"simulation"}
     assert max(abs(row.value) for row in rows if row.measure == "regret") < 1e-12

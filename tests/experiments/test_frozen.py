@@ -12,7 +12,6 @@ import pytest
 from scipy.special import chdtri, ndtri
 
 from envs.randomness import Purpose, episode_noise
-from envs.world import WorldState
 from experiments import frozen
 from experiments.frozen import (
     LOG_ROWS,
@@ -81,14 +80,14 @@ def test_the_logger_is_half_uniform_and_half_a_softmax_of_closeness() -> None:
 
 def test_every_row_replays_from_its_integers() -> None:
     here, rows, scenario = logger(), log(), world()
-    noise = episode_noise(0, Purpose.LOG, 0, n_rounds=20, dtype="float64")
+    noise = episode_noise(0, Purpose.LOG, 0, n_rounds=20, sizes=sizes_of(scenario.world), dtype="float64")
     for i in range(20):
         drawn = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], noise)
         index, action = rows.index[i], rows.action_id[i]
         assert rows.uniform[i] == drawn.decision
-        state = WorldState(np.int32(0))
-        assert index == scenario.world.context(scenario.params, state, rows.task[i], drawn.context).index
-        parts, reward = scenario.world.outcome(scenario.params, state, index, action, noise=drawn.outcome)
+        context = traffic.draw(scenario.traffic, traffic.start(2), drawn.context, by_mix=True)
+        assert (index, rows.task[i]) == (context.index, context.task)
+        parts, reward = scenario.world.outcome(scenario.params, np.int32(0), context, action, noise=drawn.outcome)
         np.testing.assert_allclose(row_of(rows.outcome, i), parts, rtol=1e-12)
         np.testing.assert_allclose(rows.reward[i], reward, rtol=1e-12)
     slots = [draw_slot(here.masses[i], u) for i, u in zip(rows.index, rows.uniform, strict=True)]

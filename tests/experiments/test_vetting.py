@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from envs.drift import NEVER
-from envs.drift import Params as DriftParams
 from envs.recording import Columns
 from envs.surfaces import replay
 from envs.targets import ConfigError
@@ -58,12 +56,12 @@ def recorded(path: Path) -> replay.Params:
 
 
 def test_a_world_that_knows_its_truth_is_learned_and_judged_on_whole() -> None:
-    worlds = build_worlds(PARAMS, DriftParams())
+    worlds = build_worlds(PARAMS, ())
     assert worlds.learn is worlds.judge and not worlds.is_split
 
 
 def test_a_recorded_world_is_split_by_problem_and_offers_both_halves_the_same_actions(tmp_path: Path) -> None:
-    worlds = build_worlds(recorded(tmp_path / "table.csv"), DriftParams())
+    worlds = build_worlds(recorded(tmp_path / "table.csv"), ())
     assert worlds.is_split
     learn, judge = worlds.learn.population.cluster, worlds.judge.population.cluster
     assert not set(learn) & set(judge)
@@ -74,14 +72,18 @@ def test_a_recorded_world_is_split_by_problem_and_offers_both_halves_the_same_ac
 
 @pytest.mark.parametrize("onset", [HORIZON, HORIZON + 19, 10**6])
 def test_a_drift_after_the_run_is_refused_by_name(onset: int, tmp_path: Path) -> None:
-    asked = job(*SMALL, "drift=step", f"drift.onset={onset}", out=tmp_path)
-    with pytest.raises(ConfigError, match=rf"drift\.onset: got {onset}, need .* below horizon = {HORIZON}"):
+    asked = job(*SMALL, "drift=[version_swap]", f"drift.version_swap.onset={onset}", out=tmp_path)
+    with pytest.raises(ConfigError, match=rf"drift\.version_swap\.onset: got {onset}, need .* before the horizon, {HORIZON}"):
         open_bench(asked)
 
 
-@pytest.mark.parametrize(("words", "onset"), [(("drift=step", "drift.onset=0"), 0), ((), NEVER)])
-def test_a_drift_within_the_run_or_none_is_accepted(words: tuple[str, ...], onset: int, tmp_path: Path) -> None:
-    assert open_bench(job(*SMALL, *words, out=tmp_path)).drift.onset == onset
+@pytest.mark.parametrize("onset", [0, HORIZON - 1])
+def test_a_drift_within_the_run_or_none_is_accepted(onset: int, tmp_path: Path) -> None:
+    words = ("drift=[version_swap,price_change]", *(f"drift.{n}.onset={onset}" for n in ("version_swap", "price_change")))
+    moved, still = (open_bench(job(*SMALL, *chosen, out=tmp_path)) for chosen in (words, ()))
+    assert [c.onset for c in moved.drift] == [onset, onset]
+    assert moved.worlds.judge.drift == moved.drift
+    assert still.worlds.judge.regimes(HORIZON) == (0,)
 
 
 def test_a_group_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def tally_of(*plays: tuple[int, float, float]) -> np.ndarray:
     """A tally of three slots after plays of (slot, weight, reward)."""
     tally = np.zeros((3, TALLY_COLUMNS))
     for slot, weight, reward in plays:
-        tally = tallied(tally, np.int32(slot), np.float64(weight), np.float64(reward))
+        tally = tallied(tally, np.arange(3) == slot, np.float64(weight), np.float64(reward))
     return tally
 
 
@@ -25,6 +25,12 @@ def winner(tally: np.ndarray, *, z: float = 2.0, min_plays: int = 2, feasible: n
 def test_a_tally_by_hand() -> None:
     """Weights 2 and 4, rewards 0.5 and 1: w 6, wr 5, w^2 20, w^2 r 18, w^2 r^2 17."""
     assert tally_of((1, 2, 0.5), (1, 4, 1)).tolist() == [[0] * 6, [2, 6, 5, 20, 18, 17], [0] * 6]
+
+
+def test_a_play_that_is_in_no_slot_counts_in_none() -> None:
+    tally = tally_of((1, 2, 0.5))
+    late = tallied(tally, np.zeros(3, np.bool_), np.float64(4.0), np.float64(1.0))
+    assert late.tobytes() == tally.tobytes()
 
 
 STEADY = ((0, 1, 0.0), (0, 1, 0.2), (1, 1, 1.0), (1, 1, 1.2))  # means 0.1 and 1.1, each variance 0.02 / 4

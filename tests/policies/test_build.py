@@ -27,9 +27,9 @@ def test_a_policy_is_named_after_its_module(kind: str) -> None:
 def test_the_spec_says_what_the_lattice_and_the_population_are() -> None:
     """5 temperatures, 5 max_tokens and 3 top_p each way: 75 slots; 4 pieces an axis at most."""
     spec = make_spec(WORLD, LIMITS, thompson.Params(n_draws=16, features="disjoint"))
-    assert spec.shape == (6, 8, 3, 1, 1)
+    assert spec.shape == (6, 8, 3, 1, 1, 1)
     assert spec.k == 5 * 5 * 3
-    assert spec.knots == (4, 4, 2, 0, 0)
+    assert spec.knots == (4, 4, 2, 0, 0, 0)
     assert spec.positions[0] == pytest.approx((0, 0.2, 0.4, 0.6, 0.8, 1))
     assert spec.positions[3] == (0.0,)
     assert (spec.n_tasks, spec.d) == (2, WORLD.population.features.shape[1])

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from envs import traffic
 from policies.approval import Params as ApprovalParams
 from policies.approval import leaves as rule_leaves
 from policies.base import Choice, Window
@@ -34,9 +35,8 @@ class Bound:
         self.state: BoundedState = self.made.policy.init(self.made.params)
 
     def decide(self, rng: np.random.Generator, task: int = 0) -> Decided:
-        context = WORLD.world.context(
-            WORLD.params, WORLD.world.init(WORLD.params), np.int32(task), np.float64(rng.random())
-        )
+        clock = traffic.start(2)._replace(rounds=np.int32(task))  # task types take turns
+        context = traffic.draw(WORLD.traffic, clock, rng.random(3))
         known = (np.int32(0), np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
         return decide(self.made.policy, self.made.params, self.state, context, known)
 

@@ -13,7 +13,7 @@ from policies.constraints import Bounds, Limits, Params, Radius, Reason, bounds,
 LATTICE = Lattice.from_ranges(
     LatticeRanges(temperature=AxisRange("0.5", "0.9", "0.1"), max_tokens=AxisRange("100", "500", "100"))
 )
-SPEC = Spec(LATTICE.shape, ((0.0,),) * 5, offsets(LATTICE, Params()), n_tasks=2, d=1)
+SPEC = Spec(LATTICE.shape, ((0.0,),) * 6, offsets(LATTICE, Params()), n_tasks=2, d=1)
 RECORDED = np.ones((2, 25), np.bool_)
 
 
@@ -38,13 +38,13 @@ def test_a_radius_of_two_tenths_is_two_steps_of_a_tenth() -> None:
 def test_a_radius_reaches_the_steps_that_fit(radius: str, reach: int) -> None:
     params = Params(radius=Radius(temperature=radius))
     assert {move[0] for move in offsets(LATTICE, params)} == set(range(-reach, reach + 1))
-    assert limits_of(params).radius.tolist() == [reach, 2, 0, 0, 0]
+    assert limits_of(params).radius.tolist() == [reach, 2, 0, 0, 0, 0]
 
 
 def test_an_axis_of_one_value_never_moves_whatever_its_radius() -> None:
     params = Params(radius=Radius(top_p="0.5", frequency_penalty="0", presence_penalty=""))
-    assert {move[2:] for move in offsets(LATTICE, params)} == {(0, 0, 0)}
-    assert limits_of(params).radius[2:].tolist() == [0, 0, 0]
+    assert {move[2:] for move in offsets(LATTICE, params)} == {(0, 0, 0, 0)}
+    assert limits_of(params).radius[2:].tolist() == [0, 0, 0, 0]
 
 
 def test_slots_come_in_ascending_id() -> None:
@@ -72,8 +72,8 @@ def test_limits_that_hold_no_value_are_refused() -> None:
 
 def test_limits_are_inclusive_and_exact() -> None:
     limits = limits_of(Params(temperature=Limits("0.6", "0.7"), max_tokens=Limits(highest="250")))
-    assert limits.lowest.tolist() == [1, 0, 0, 0, 0]
-    assert limits.highest.tolist() == [2, 1, 0, 0, 0]
+    assert limits.lowest.tolist() == [1, 0, 0, 0, 0, 0]
+    assert limits.highest.tolist() == [2, 1, 0, 0, 0, 0]
     assert legal(LATTICE, limits)[0].sum() == 4
 
 
@@ -90,7 +90,7 @@ def test_every_reason_is_right_wherever_the_centre_stands() -> None:
     """Against a plain scan: lattice, then limits, then region, then record, the first that excludes."""
     recorded = np.random.Generator(np.random.Philox(0)).random((2, 25)) < 0.8
     limits = limits_of(Params(temperature=Limits(highest="0.8")), recorded)
-    limits = limits._replace(radius=np.array([1, 2, 0, 0, 0], np.int32))
+    limits = limits._replace(radius=np.array([1, 2, 0, 0, 0, 0], np.int32))
     for centre, task in product(range(25), range(2)):
         held = window(SPEC, limits, np.int32(centre), np.int32(task))
         wanted = [_reason(centre, move, recorded[task]) for move in SPEC.offsets]

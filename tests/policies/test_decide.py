@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from envs.world import Context
+from envs import traffic
+from envs.traffic import Context
 from policies.build import BoundedPolicy
 from policies.decide import decide, weigh
 from policies.learners import uniform
@@ -16,8 +17,8 @@ WORLD = small_world()
 
 
 def drawn(made: BoundedPolicy, seed: int) -> Context:
-    state = WORLD.world.init(WORLD.params)
-    return WORLD.world.context(WORLD.params, state, np.int32(seed % 2), np.float64(generator(seed).random()))
+    clock = traffic.start(2)._replace(rounds=np.int32(seed))  # task types take turns
+    return traffic.draw(WORLD.traffic, clock, generator(seed).random(3))
 
 
 def test_masses_of_a_vector_by_hand() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from envs.tasks import TaskFeatures
-from envs.world import Context
+from envs.traffic import Context
 from policies.constraints import Bounds
 from policies.decide import decide
 from policies.frozen import FrozenPolicy, freeze_policy, request_uniform
@@ -34,7 +34,7 @@ def test_masses_are_those_of_the_engine_for_every_task(learner: str) -> None:
     for i, task in enumerate(TASKS):
         kind = WORLD.population.task[i]
         answer = policy.recommend(task, WORLD.population.names[kind], f"r-{i}")
-        context = Context(np.int32(i), kind, WORLD.population.features[i])
+        context = Context(np.int32(i), kind, WORLD.population.features[i], np.int32(0))
         known = (np.int32(99), np.float64(WORLD.reward_span), np.int32(answer.uniform))
         engine = decide(run.bounded.policy, run.bounded.params, run.state, context, known)
         assert np.array_equal(answer.masses, engine.masses)

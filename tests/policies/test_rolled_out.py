@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from envs import traffic
 from policies.decide import decide
 from policies.learners import thompson, uniform
 from policies.masses import TOTAL
@@ -44,7 +45,7 @@ def test_a_bounded_policy_splits_inside_its_window_and_its_propensity_says_so() 
     world, made = small_world(), under_limits(uniform.Params())
     policy, params = rolled_out(made.policy), RolledOutParams(made.params, np.float64(0.5))
     state = policy.init(params)
-    context = world.world.context(world.params, world.world.init(world.params), np.int32(0), np.float64(0.5))
+    context = traffic.draw(world.traffic, traffic.start(2), np.full(3, 0.5))
     done = decide(policy, params, state, context, (np.int32(0), np.float64(1), np.int32(TOTAL // 2)))
     held = done.decision.window
     n = held.feasible.sum()

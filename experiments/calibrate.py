@@ -1,0 +1,241 @@
+"""A preset fitted to recorded answers: `experiment=calibrate data=FILE`.
+
+Reads an outcome table or a decision log, fits every number of a preset that the table can
+tell (quality and failure by temperature, lengths, latency, noise, difficulty), writes a yaml
+that runs, and shows data against fit with the error on problems that were held out. It says
+of each number whether it was fitted, held or assumed; what was never recorded stays assumed.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+
+from envs.lattice import AXES
+from envs.published import Published
+from envs.reward import RewardWeights
+from envs.surfaces import llm_outcome
+from envs.targets import refuse
+from envs.world import Scenario
+from experiments.calibration_charts import save_charts
+from experiments.calibration_rows import add_rows
+from experiments.compose import CONFIGS
+from experiments.exporting import finish
+from experiments.fit_quality import FAILURE, QUALITY, HeldOut
+from experiments.outcome_table import Columns, Names, Outcomes, Selection, read_outcomes
+from experiments.preset_yaml import Preset, grids_of, preset_text, published_points
+from experiments.results import Claim, Results, Summary
+from experiments.settings import Job, build
+from experiments.task_fit import TaskFit, WorldFit, fit_world
+from experiments.terminal import Progress
+from experiments.vetting import Ledger
+
+__all__ = ["Params", "run"]
+
+Floats = NDArray[np.float64]
+ALLOWED = 3.0  # times the noise floor: two halves share no problem, and all temperatures share each half's luck
+LACK_OF_FIT = 0.1  # Kolmogorov distance, beyond that between the two halves
+ROUNDING = 1e-3  # the yaml carries six digits
+FEW_PROBLEMS = 30  # fewer are reported, not judged
+
+
+@dataclass(frozen=True)
+class Params:
+    """What to read, how, and what to call the preset.
+
+    Attributes:
+        name: of the preset and its file, lower-case letters, digits and underscores.
+        columns: which column holds what.
+        where: rows to keep: column -> value or values.
+        token_unit: recorded units of length per token; about 4 where characters were counted.
+        max_bad_share: more unusable rows than this are refused.
+        split_seed: which random half of the problems is held out.
+        reward: of the written preset.
+    """
+
+    name: str = "calibrated"
+    columns: Columns = field(default_factory=Columns)
+    where: dict[str, Names] = field(default_factory=dict)
+    token_unit: float = field(default=1.0, metadata={"gt": 0.0, "le": 1000.0, "unit": "recorded units per token"})
+    max_bad_share: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of rows"})
+    split_seed: int = field(default=0, metadata={"ge": 0, "le": 2**31 - 1})
+    reward: RewardWeights = field(default_factory=RewardWeights)
+
+
+class Agreement(NamedTuple):
+    """The written preset against the fit and against the record: largest gap, points within their error, points."""
+
+    gap: float
+    within: int
+    total: int
+
+
+def run(job: Job) -> Summary:
+    """Fit, write the preset, read it back, and report.
+
+    Raises:
+        ConfigError: no data, a name that cannot be used, or a table that cannot be read.
+        ValueError: the table says nothing about any part of a preset.
+    """
+    params, results = job.pick("experiment", Params), Results()
+    _check_name(params.name)
+    if not job.run.data:
+        raise refuse("data", "", "a table of outcomes or a decision log: data=FILE")
+    chosen = Selection(params.columns, params.where, params.token_unit, params.max_bad_share)
+    with Progress() as progress:
+        with progress.stage("read", 1, unit="files") as advance:
+            table = read_outcomes(Path(job.run.data).expanduser(), chosen)
+            advance(1)
+        with progress.stage("fit", len(table.tasks), unit="task types") as advance:
+            fit = fit_world(table, split_seed=params.split_seed, advance=advance)
+    made = f"configs/world/{params.name}.yaml"
+    preset = _preset(params, table, fit)
+    agreement = _written(job.out / made, preset, params.name)
+    add_rows(results, params.name, table, fit)
+    claims = [*_curve_claims(fit), *_length_claims(fit), *_preset_claims(agreement)]
+    results.write(job.out)
+    figures = save_charts(job.out)
+    hint = f"To run the preset: python -m experiments.run --config-dir {job.out / 'configs'} world={params.name}"
+    return finish(
+        job,
+        Ledger(results, claims),
+        verdict=None,
+        files=[made, *figures],
+        timings=progress.timings,
+        notes=(*table.notes, *_remarks(table, fit), hint),
+    )
+
+
+def _check_name(name: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise refuse("experiment.name", name, "lower-case letters, digits and underscores, a letter first")
+    if (CONFIGS / "world" / f"{name}.yaml").exists():
+        raise refuse("experiment.name", name, "a name that no world of the project has")
+
+
+def _preset(params: Params, table: Outcomes, fit: WorldFit) -> Preset:
+    grids = grids_of(table)
+    points = published_points(table, fit, grids)
+    return Preset(params.name, table.source, table.notes, grids, fit, params.reward, points)
+
+
+def _written(file: Path, preset: Preset, name: str) -> Agreement:
+    """Write the yaml, read it back as a world, and hold that against the fit and the record."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(preset_text(preset), encoding="utf-8")
+    params = build(OmegaConf.load(file), f"world={name}")  # type: ignore[arg-type]  # a mapping, as we wrote it
+    assert isinstance(params, llm_outcome.Params)
+    scenario = llm_outcome.build(params)
+    gaps = [_gap(scenario, i, one) for i, one in enumerate(preset.fit.tasks)]
+    judged = [_holds(scenario, point) for point in preset.published if point.measure in ("quality", "failure")]
+    return Agreement(max(gaps), sum(judged), len(judged))
+
+
+def _line(scenario: Scenario, task: int, *, top_p: str = "") -> tuple[Floats, Floats, Floats]:
+    """Temperatures of the lattice, exact quality of calls that work, and failure, at the baseline's other settings."""
+    home = scenario.lattice.decode(scenario.baseline[task : task + 1])[0]
+    points = np.repeat(home[None], len(scenario.lattice.values("temperature")), axis=0)
+    points[:, AXES.index("temperature")] = np.arange(len(points))
+    if top_p:
+        points[:, AXES.index("top_p")] = int(np.argmin(np.abs(scenario.lattice.values("top_p") - float(top_p))))
+    row = np.int32(np.flatnonzero(scenario.population.task == task)[0])
+    parts, _ = scenario.world.expected(scenario.params, np.int32(0), row, scenario.lattice.encode(points))
+    return scenario.lattice.values("temperature"), parts.quality / np.maximum(1.0 - parts.failure, 1e-12), parts.failure
+
+
+def _gap(scenario: Scenario, task: int, one: TaskFit) -> float:
+    """Largest distance of the preset's curves from the fitted ones; quality may lack what truncation takes."""
+    heats, _, failed = _line(scenario, task)
+    if one.failure is None:
+        return 0.0
+    at = np.stack([heats, np.ones_like(heats), np.zeros_like(heats)], axis=1)
+    return float(np.max(np.abs(failed - FAILURE.curve(one.failure.fit.values, at))))
+
+
+def _holds(scenario: Scenario, point: Published) -> bool:
+    heats, made, failed = _line(scenario, scenario.population.names.index(point.task), top_p=point.top_p)
+    at = int(np.argmin(np.abs(heats - float(point.temperature))))
+    return abs(float((made if point.measure == "quality" else failed)[at]) - point.value) <= point.allowed
+
+
+def _curve_claims(fit: WorldFit) -> list[Claim]:
+    """Held-out error of quality against its noise floor; of failure, reported."""
+    claims = []
+    for part, words in (("quality", "Quality by temperature"), ("failure", "Failure by temperature")):
+        found = [getattr(one, part) for one in fit.tasks if getattr(one, part) is not None]
+        held = [curve.held for curve in found if curve.held is not None]
+        if not held:
+            continue
+        rmse, floor, raw, constant = (_pooled(held, name) for name in ("rmse", "floor", "raw", "constant"))
+        least = min(len(np.unique(curve.rows.problem)) for curve in found)
+        counts = part == "quality" and least >= FEW_PROBLEMS
+        claims.append(
+            Claim(
+                f"{words} foretells held-out problems ({len(held)} task types), root mean squared error",
+                f"{rmse:.4f}",
+                f"<= {ALLOWED:g} x the noise floor" if counts else "reported",
+                f"floor {floor:.4f}; without a curve {constant:.4f}; the other half's own means {raw:.4f}",
+                rmse <= ALLOWED * floor if counts else None,
+            )
+        )
+    return claims
+
+
+def _pooled(held: Sequence[HeldOut], name: str) -> float:
+    return math.sqrt(float(np.mean([getattr(one, name) ** 2 for one in held])))
+
+
+def _length_claims(fit: WorldFit) -> list[Claim]:
+    claims = []
+    for one in fit.tasks:
+        part = one.length
+        if part is None or not part.distances:
+            continue
+        two = len(part.chosen.weight) > 1
+        found, allowed = part.distances[int(two)], LACK_OF_FIT + part.halves
+        claims.append(
+            Claim(
+                f"Lengths of {one.name}: Kolmogorov distance on held-out answers, {len(part.chosen.weight)} component(s)",
+                f"{found:.4f}",
+                f"<= {LACK_OF_FIT:g} + the halves' own distance",
+                f"one {part.distances[0]:.4f}, two {part.distances[1]:.4f}, the halves {part.halves:.4f}; "
+                f"{part.n_held:,} answers",
+                found <= allowed,
+            )
+        )
+    return claims
+
+
+def _preset_claims(found: Agreement) -> list[Claim]:
+    claims = [
+        Claim(
+            "The written preset, read back, gives the fitted curves",
+            f"largest gap {found.gap:.2g}", f"<= {ROUNDING:g}", "exact", found.gap <= ROUNDING,
+        )
+    ]  # fmt: skip
+    if found.total:
+        words = f"{found.within:,} of {found.total:,}"
+        claims.append(Claim("Recorded means within 2 standard errors of the preset's", words, "reported", "", None))
+    return claims
+
+
+def _remarks(table: Outcomes, fit: WorldFit) -> list[str]:
+    """What a reader must know of the fit."""
+    notes = [f"Columns read: {', '.join(f'{part} = {name}' for part, name in sorted(table.given.items()))}."]
+    if fit.noise is not None:
+        words = f"shares of {fit.noise.checks} checks" if fit.noise.kind == "binomial" else "graded"
+        notes.append(f"Scores are {words}.")
+    for one in fit.tasks:
+        if one.quality is not None:
+            free = ", ".join(one.quality.fit.free)
+            held = ", ".join(name for name in QUALITY.names if name not in one.quality.fit.free)
+            notes.append(f"{one.name}: quality fitted {free}; held {held}.")
+        if one.length is not None and one.length.n_empty:
+            notes.append(f"{one.name}: {one.length.n_empty:,} answers of 0 tokens say nothing about lengths.")
+    return notes
