@@ -1,7 +1,8 @@
 """What a record can answer for: the cells it has, the actions it covers, where to start.
 
 An action counts as recorded for a task type only if every problem of the type has it: a mean
-over other problems at every action would compare problems, not actions.
+over other problems at every action would compare problems, not actions. So a hole costs either
+the action or the problem; which one is the user's choice, and both are counted.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from envs.lattice import MODEL, Lattice
 from envs.recording import Recording
 from envs.targets import refuse
 
-__all__ = ["Cells", "covered", "home_action", "shown"]
+__all__ = ["Cells", "complete", "covered", "home_action", "like_with_like", "shown"]
 
 Bools = NDArray[np.bool_]
 SHOWN = 8  # actions that a refusal lists
@@ -45,12 +46,54 @@ def _lacking(record: Recording, seen: NDArray[np.int64], n_units: NDArray[np.int
     task = int(np.argmin((seen == n_units[:, None]).any(axis=1)))
     best, mine = int(np.argmax(seen[task])), record.task[record.unit] == task
     unit = "group" if is_grouped else "problem"
-    mend = "set fewer world.groups (4 at least)" if is_grouped else "pool problems at random (world.groups=20)"
+    mend = "leave out problems that lack little (world.skip_bad=true), or pool them at random (world.groups=20)"
+    mend = "set fewer world.groups (4 at least)" if is_grouped else mend
     return (
         f"parameters at which every {unit} of a task type was recorded; those best covered of {record.names[task]!r} "
         f"({shown(record.lattice, best)}) have {seen[task, best]} of {n_units[task]} {unit}s, "
         f"{int(np.sum(mine & (record.action == best)))} of {int(mine.sum())} rows; {mend}, narrow world.where, "
         "or record more"
+    )
+
+
+def _has(record: Recording) -> tuple[Bools, NDArray[np.int64], NDArray[np.int64]]:
+    """(n, actions) who was recorded where, (tasks, actions) how many of a task type, (tasks,) of how many."""
+    has = np.zeros((len(record.task), record.lattice.size), np.bool_)
+    has[record.unit, record.action] = True
+    n_units = np.bincount(record.task, minlength=len(record.names))
+    return has, np.add.reduceat(has, np.cumsum(n_units) - n_units, axis=0, dtype=np.int64), n_units
+
+
+def complete(record: Recording, *, tolerance: float) -> Recording:
+    """The record without the problems that lack what nearly all others of their task type have.
+
+    Args:
+        record: the rows.
+        tolerance: an action that at most this share of a task type's problems lack is kept, and they go.
+
+    Returns:
+        The record, with a remark if problems were left out; as it was if none would be left.
+    """
+    has, seen, n_units = _has(record)
+    nearly = (seen > 0) & (seen >= np.ceil((1.0 - tolerance) * n_units)[:, None])
+    stays = (has | ~nearly[record.task]).all(axis=1)
+    if stays.all() or not np.bincount(record.task[stays], minlength=len(record.names)).all():
+        return record
+    rows, n_left = stays[record.unit], int(np.sum(~stays))
+    note = (
+        f"{n_left} of {len(stays)} units ({100 * n_left / len(stays):.3g} %) lack an action that all but "
+        f"{100 * tolerance:.3g} % of their task type have, and were left out with their {int(np.sum(~rows))} rows "
+        "(world.skip_bad)."
+    )
+    return record._replace(
+        task=record.task[stays],
+        cluster=np.unique(record.cluster[stays], return_inverse=True)[1].reshape(-1).astype(np.int32),
+        tasks=tuple(task for task, is_kept in zip(record.tasks, stays, strict=True) if is_kept),
+        unit=(np.cumsum(stays) - 1)[record.unit[rows]],
+        action=record.action[rows],
+        parts=record.parts[rows],
+        propensity=record.propensity[rows],
+        notes=(*record.notes, note),
     )
 
 
@@ -65,10 +108,7 @@ def covered(record: Recording, path: str, *, is_grouped: bool) -> Cells:
     Raises:
         ConfigError: a task type without any (what is lacking is said).
     """
-    has = np.zeros((len(record.task), record.lattice.size), np.bool_)
-    has[record.unit, record.action] = True
-    n_units = np.bincount(record.task)
-    seen = np.add.reduceat(has, np.cumsum(n_units) - n_units, axis=0, dtype=np.int64)
+    _, seen, n_units = _has(record)
     recorded = seen == n_units[:, None]
     if not recorded.any(axis=1).all():
         raise refuse("world.path", path, _lacking(record, seen, n_units, is_grouped=is_grouped))
@@ -80,6 +120,37 @@ def covered(record: Recording, path: str, *, is_grouped: bool) -> Cells:
         f"never recorded ({n_left} of {n_rows} rows, {100 * n_left / n_rows:.3g} %)."
     )
     return Cells(recorded, order, (note,) if n_partial else ())
+
+
+def like_with_like(record: Recording, cells: Cells) -> str:
+    """In words, whether the problems that pooled actions were recorded for can be compared.
+
+    An action logged with one probability throughout a task type was chosen without regard to the
+    problem, as in an experiment. Where probabilities differ, the mean of an action is that of the
+    problems it was chosen for, and the pooled record does not know what it would have been for the others.
+    """
+    chance = record.propensity[cells.order]
+    if np.isnan(chance).any():
+        return (
+            "An action's answers are those to the problems it was recorded for; without propensities "
+            "(world.columns.propensity) nobody can tell whether actions are compared like with like."
+        )
+    pair = record.task[record.unit[cells.order]].astype(np.int64) * record.lattice.size + record.action[cells.order]
+    order = np.lexsort((chance, pair))
+    first = np.flatnonzero(np.diff(pair[order], prepend=-1))
+    low, high = chance[order][first], chance[order][np.append(first[1:], len(order)) - 1]
+    varied = high > low * (1.0 + 1e-9)
+    if not varied.any():
+        return (
+            "Every action was logged with one propensity throughout a task type: chosen without regard to the problem, "
+            "so actions are compared like with like."
+        )
+    typical = float(np.median(high[varied] / np.maximum(low[varied], 1e-12)))
+    return (
+        f"Of {len(first)} pairs of task type and action {int(varied.sum())} were logged with propensities that differ, "
+        f"by a factor of {typical:.3g} in the median one: the policy chose by context, or learned, so actions were "
+        "recorded for different problems and their means do not compare like with like."
+    )
 
 
 def _fitting(record: Recording, named: Mapping[str, str], answered: Bools) -> NDArray[np.int64]:

@@ -109,7 +109,7 @@ def intensity(shape: Array, onset: Array, duration: Array, *, t: Array) -> Array
     """
     xp = namespace(onset)
     since = t - onset
-    ratio = since / duration
+    ratio = xp.astype(since, xp.float64) / xp.astype(duration, xp.float64)  # JAX would divide int32 in float32
     ramp = xp.clip(ratio, 0.0, 1.0)
     pulse = xp.where(since < duration, 1.0, 0.0)
     season = (1.0 - xp.cos(2.0 * math.pi * ratio)) / 2.0
@@ -120,8 +120,8 @@ def intensity(shape: Array, onset: Array, duration: Array, *, t: Array) -> Array
 
 def sizes_at(moving: Drift, t: Array) -> Sizes:
     """What all components together do at evaluation t: factors multiply, shifts and shares add."""
-    level = intensity(moving.shape, moving.onset, moving.duration, t=t)
-    xp = namespace(level)
+    xp, dtype = namespace(moving.onset), moving.sizes.quality_factor.dtype
+    level = xp.astype(intensity(moving.shape, moving.onset, moving.duration, t=t), dtype)
 
     def together(name: str, size: Array) -> Array:
         if name.endswith("_factor"):

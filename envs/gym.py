@@ -1,77 +1,75 @@
 """A world as a Gymnasium environment: `gymnasium.make("guardband/LLMOutcome-v0", preset="gsm8k_small")`.
 
-Importing this module registers the id. Seed i is seed i of the compiled simulation: the
-noise of a whole episode is drawn once, by the same counters, and every step is the world's
+Importing this module registers that id, and `guardband/PRESET-v0` for every preset. Seed i is
+seed i of the compiled simulation: the same counters make the noise, and every step is the world's
 own functions in NumPy. `info` holds the truth too: judges may read it, learners must not.
+JAX draws the noise and does not survive a fork: start processes with `context="spawn"`.
 """
 
-import operator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium
 import jax
 import numpy as np
-from gymnasium import spaces
-from numpy.typing import NDArray
 
 from envs import presets
-from envs.randomness import Purpose, RoundNoise, episode_noise
-from envs.tasks import CLIP
-from envs.world import Context, Noise, Outcome, Scenario, WorldState
+from envs.gym_noise import BLOCK, block
+from envs.gym_stage import MAX_SEED, Delivery, Mailbox, Oracle, Played, Settings, deliver, seed_of, stage
+from envs.randomness import RoundNoise
+from envs.traffic import Clock, Context, advance, draw, now, start
+from envs.world import Noise, Outcome
 
-__all__ = ["ENV_ID", "LLMOutcome", "make"]
+__all__ = ["ENV_ID", "LLMOutcome", "preset_id"]
 
 ENV_ID = "guardband/LLMOutcome-v0"
-MAX_SEED = 2**31 - 1
 
 Observation = dict[str, Any]
 Info = dict[str, Any]
 
 
 class _Episode(NamedTuple):
-    """Where an episode stands: its seed, all its noise, the world's state and the request to decide."""
+    """Where an episode stands: its seed, noise from round `begin` on, clock, post, and the request to decide."""
 
     seed: int
     noise: RoundNoise
-    state: WorldState
+    begin: int
+    clock: Clock
+    box: Mailbox
     context: Context
 
 
-class LLMOutcome(gymnasium.Env[Observation, Any]):
-    """Requests in turn: observe a context, choose an action of the lattice, get its reward.
+@dataclass(eq=False, repr=False)
+class LLMOutcome(Settings, gymnasium.Env[Observation, Any]):
+    """Requests one by one: observe a context, choose an action of the lattice, get what rewards arrive.
 
-    Round r is evaluation r // n_tasks of task type r % n_tasks. An episode never terminates; it is
-    truncated after `horizon` evaluations of every task type. `reset(seed=i)` is seed i of purpose
-    TRAIN; `reset()` draws the next seed from the generator of the last one.
+    Constructor arguments are `Settings`. An episode never terminates; it is truncated after `horizon`
+    rounds for every task type. `reset(seed=i)` is seed i of purpose TRAIN; `reset()` draws the next
+    seed from the generator of the last one.
 
     The observation holds `context`, (d,) in [-3, 3], and `task`, the task type. An action is an id of
-    `scenario.lattice`. `info` tells of the request to decide: `seed`, `round`, `evaluation`, `task_name`,
-    `index` (its row of the population), `uniform` (for `policies.decide`) and `action_mask` ((actions,)
-    1 where this world can answer); and, after a step, of the round just played: `parameters`,
-    `outcome` (its parts), `expected` (expected reward of the action) and `oracle` (the best there was).
+    `scenario.lattice`, or its coordinates. A step's reward is the sum of the rewards delivered in it.
+    `info` tells of the request to decide: `seed`, `round`, `evaluation` (of this task type), `clock`
+    (the evaluation by which drift goes), `task_name`, `index` (its row of the population), `uniform`
+    (for `policies.decide`) and `action_mask` ((actions,) 1 where this world can answer); and, after
+    a step, of the round just played: `parameters`, `outcome` (its parts), `expected` (expected reward
+    of the action), `oracle` (the best there was); and of the post: `delivered` ((a,) rounds whose rewards
+    came, -1 for none), `delivered_reward` ((a,) those rewards), `pending` (how many wait), and at the
+    end `censored` (how many will never be seen).
 
     Raises:
-        ValueError: a horizon, master seed or render mode that cannot be used.
+        ConfigError: no such preset, drift or feedback (the nearest name is given).
+        ValueError: a horizon, master seed or render mode that cannot be used; drift beside a scenario.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}
 
-    def __init__(
-        self, scenario: Scenario, *, horizon: int = 200, master_seed: int = 0, render_mode: str | None = None
-    ) -> None:
-        modes = self.metadata["render_modes"]
-        if not 1 <= horizon <= 1_000_000:
-            raise ValueError(f"horizon = {horizon}, need 1 <= horizon <= 1000000 evaluations")
-        if render_mode is not None and render_mode not in modes:
-            raise ValueError(f"render_mode = {render_mode!r}, need one of {modes} or None")
-        self.scenario, self.horizon, self.render_mode = scenario, horizon, render_mode
-        self.master_seed = _seed("master_seed", master_seed)
-        self.n_tasks = len(scenario.population.names)
-        width = scenario.population.features.shape[1]
-        self.action_space = spaces.Discrete(scenario.lattice.size)
-        self.observation_space = spaces.Dict(
-            {"context": spaces.Box(-CLIP, CLIP, (width,), np.float64), "task": spaces.Discrete(self.n_tasks)}
-        )
+    def __post_init__(self) -> None:
+        """Build what the settings say."""
+        self._stage = stage(self, self.metadata["render_modes"])
+        self.scenario, self.n_rounds = self._stage.scenario, self._stage.n_rounds
+        self.observation_space, self.action_space = self._stage.observation, self._stage.action
+        self._truth = Oracle(self.scenario) if self.oracle else None
         self._episode: _Episode | None = None
         self._line = "no episode yet: call reset()"
 
@@ -86,89 +84,98 @@ class LLMOutcome(gymnasium.Env[Observation, Any]):
             ValueError: a seed outside 0 .. 2^31 - 1.
         """
         super().reset(seed=seed, options=options)
-        drawn = _seed("seed", int(self.np_random.integers(MAX_SEED)) if seed is None else seed)
-        rounds = self.horizon * self.n_tasks
-        source = (np.uint32(self.master_seed), np.uint32(Purpose.TRAIN), np.int32(drawn))
-        with jax.enable_x64(True):  # whatever the caller's own JAX code uses
-            noise = episode_noise(*source, n_rounds=rounds + 1, dtype="float64")
-        noise = jax.tree.map(np.asarray, noise)
-        state = self.scenario.world.init(self.scenario.params)
-        self._episode = _Episode(drawn, noise, state, self._context(state, noise))
-        self._tell(f"seed {drawn}: {rounds} rounds of {', '.join(self.scenario.population.names)}")
+        drawn = seed_of("seed", int(self.np_random.integers(MAX_SEED)) if seed is None else seed)
+        clock, noise = start(len(self.scenario.population.names)), self._noise(drawn, 0)
+        context = draw(self.scenario.traffic, clock, noise.context[0])
+        self._episode = _Episode(drawn, noise, 0, clock, self._stage.mailbox(), context)
+        self._tell(f"seed {drawn}: {self.n_rounds} rounds of {', '.join(self.scenario.population.names)}")
         return self._observed(self._episode)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:
         """Play one round.
 
         Raises:
-            TypeError: an action that is no integer.
+            TypeError: an action that is no integer, or no integer coordinates.
             ValueError: an action outside the grid, or never recorded for this task type.
             ResetNeeded: no episode has begun, or it is over.
         """
-        if self._episode is None or self._episode.state.rounds >= self.horizon * self.n_tasks:
+        here = self._episode
+        if here is None or here.clock.rounds >= self.n_rounds:
             raise gymnasium.error.ResetNeeded(f"{self._line}; call reset() before step()")
-        _, noise, state, context = self._episode
-        world, params = self.scenario.world, self.scenario.params
-        chosen = self._checked(action, int(context.task))
-        drawn = Noise(noise.outcome.uniform[state.rounds], noise.outcome.normal[state.rounds])
-        outcome, reward = world.outcome(params, state, context.index, chosen, noise=drawn)
-        means = world.expected(params, state, context.index, np.arange(self.scenario.lattice.size, dtype=np.int32))[1]
-        best = float(np.max(means[self.scenario.recorded[context.task]]))
-        played: Info = {
-            "parameters": self.scenario.lattice.parameters(int(chosen)),
-            "outcome": {name: float(part) for name, part in zip(Outcome._fields, outcome, strict=True)},
-            "expected": float(means[chosen]),
-            "oracle": best,
-        }
-        after = world.advance(params, state)
-        self._episode = self._episode._replace(state=after, context=self._context(after, noise))
-        self._tell(self._sentence(state, played, float(reward)))
-        observation, info = self._observed(self._episode)
-        return observation, float(reward), False, bool(after.rounds >= self.horizon * self.n_tasks), info | played
+        chosen = self._chosen(action, int(here.context.task))
+        reward, arrived, played = self._play(here, chosen)
+        clock, (noise, begin) = advance(here.clock, here.context.task), here[1:3]
+        if clock.rounds - begin == BLOCK:
+            noise, begin = self._noise(here.seed, int(clock.rounds)), int(clock.rounds)
+        context = draw(self.scenario.traffic, clock, noise.context[clock.rounds - begin])
+        self._episode = after = _Episode(here.seed, noise, begin, clock, arrived[0], context)
+        is_over = bool(clock.rounds >= self.n_rounds)
+        post = _post(arrived[1], is_over=is_over)
+        self._tell(self._sentence(here, int(chosen), played=played, reward=reward, pending=post["pending"]))
+        observation, info = self._observed(after)
+        return observation, float(np.sum(arrived[1].rewards)), False, is_over, info | played | post
 
     def render(self) -> str | None:
         """The last round in one line; `human` prints it as it happens and returns nothing."""
         return self._line if self.render_mode == "ansi" else None
 
-    def _context(self, state: WorldState, noise: RoundNoise) -> Context:
-        task = np.int32(state.rounds % self.n_tasks)
-        return self.scenario.world.context(self.scenario.params, state, task, np.asarray(noise.context)[state.rounds])
+    def _noise(self, seed: int, begin: int) -> RoundNoise:
+        """A block of rounds in NumPy."""
+        where = (np.array([seed], np.int32), np.array([begin], np.int32))
+        drawn: RoundNoise = jax.tree.map(
+            lambda leaf: np.asarray(leaf)[0], block(self.master_seed, *where, world=self.scenario.world)
+        )
+        return drawn
+
+    def _chosen(self, action: Any, task: int) -> np.int32:
+        """The action as an id, or the reason why it is none."""
+        given = np.asarray(action)
+        batched = given[None] if given.dtype.kind in "iu" else given  # whatever else is refused as it came
+        chosen: np.int32 = self._stage.ids(batched, np.array([task]))[0]
+        return chosen
+
+    def _play(self, here: _Episode, chosen: Any) -> tuple[float, tuple[Mailbox, Delivery], Info]:
+        """The round's own reward, what the post brought, and `info` on the round."""
+        world, params, row = self.scenario.world, self.scenario.params, here.clock.rounds - here.begin
+        t, index, noise = now(here.clock), here.context.index, here.noise
+        drawn = Noise(noise.outcome.uniform[row], noise.outcome.normal[row])
+        outcome, reward = world.outcome(params, t, here.context, chosen, noise=drawn)
+        mean = world.expected(params, t, index, np.reshape(chosen, (1,)))[1][0]
+        sent = {"now": here.clock.rounds, "uniform": noise.feedback[row], "reward": reward}
+        arrived = deliver(self._stage.form, self._stage.fates, here.box, **sent)
+        played: Info = {
+            "parameters": self.scenario.lattice.parameters(int(chosen)),
+            "outcome": {name: float(part) for name, part in zip(Outcome._fields, outcome, strict=True)},
+            "expected": float(mean),
+        }
+        if self._truth is not None:
+            played["oracle"] = self._truth.best(int(t), int(index))
+        return float(reward), arrived, played
 
     def _observed(self, episode: _Episode) -> tuple[Observation, Info]:
-        task, rounds = int(episode.context.task), int(episode.state.rounds)
+        task, clock = int(episode.context.task), episode.clock
         observation = {"context": np.array(episode.context.features, np.float64), "task": np.int64(task)}
         info: Info = {
             "seed": episode.seed,
-            "round": rounds,
-            "evaluation": rounds // self.n_tasks,
+            "round": int(clock.rounds),
+            "evaluation": int(clock.seen[task]),
+            "clock": int(now(clock)),
             "task_name": self.scenario.population.names[task],
             "index": int(episode.context.index),
-            "uniform": int(episode.noise.decision[rounds]),
+            "uniform": int(episode.noise.decision[clock.rounds - episode.begin]),
             "action_mask": self.scenario.recorded[task].astype(np.int8),
         }
         return observation, info
 
-    def _checked(self, action: Any, task: int) -> NDArray[np.int32]:
-        """The action as an id, or the reason why it is none."""
-        lattice, name = self.scenario.lattice, self.scenario.population.names[task]
-        try:
-            chosen = operator.index(action)
-        except TypeError:
-            raise TypeError(f"action = {action!r}, need an integer id, 0 <= id < {lattice.size}") from None
-        if not 0 <= chosen < lattice.size:
-            raise ValueError(f"action {chosen} lies outside the grid, need 0 <= action < {lattice.size}")
-        if not self.scenario.recorded[task, chosen]:
-            where = f"action {chosen}, {lattice.parameters(chosen)}, was never recorded for task type {name!r}"
-            raise ValueError(f"{where}; need one where info['action_mask'] is 1")
-        return np.asarray(chosen, np.int32)
-
-    def _sentence(self, state: WorldState, played: Info, reward: float) -> str:
-        rounds, moving = int(state.rounds), [a.name for a in self.scenario.lattice.axes if len(a.values) > 1]
-        name = self.scenario.population.names[rounds % self.n_tasks]
-        point = ", ".join(f"{axis} {played['parameters'][axis]:g}" for axis in moving)
-        quality, expected, best = played["outcome"]["quality"], played["expected"], played["oracle"]
-        got = f"quality {quality:.2f}, reward {reward:.3f} (expected {expected:.3f}, best {best:.3f})"
-        return f"{name}, evaluation {rounds // self.n_tasks}: {point or 'the only action'} -> {got}"
+    def _sentence(self, here: _Episode, chosen: int, *, played: Info, reward: float, pending: int) -> str:
+        if self.render_mode is None:
+            return f"round {int(here.clock.rounds)} of {self.n_rounds}"
+        task, t = int(here.context.task), int(now(here.clock))
+        quality, best = played["outcome"]["quality"], played.get("oracle")
+        seen = int(here.clock.seen[task])
+        return self._stage.sentence(
+            Played(task, seen, t, chosen, quality, reward, played["expected"], best, pending)
+        )  # fmt: skip
 
     def _tell(self, line: str) -> None:
         self._line = line
@@ -176,31 +183,30 @@ class LLMOutcome(gymnasium.Env[Observation, Any]):
             print(line)
 
 
-def _seed(name: str, value: int) -> int:
-    if not 0 <= value <= MAX_SEED:
-        raise ValueError(f"{name} = {value}, need 0 <= {name} <= {MAX_SEED}")
-    return int(value)
+def _post(arrived: Delivery, *, is_over: bool) -> Info:
+    info: Info = {
+        "delivered": np.array(arrived.rounds, np.int64),
+        "delivered_reward": np.array(arrived.rewards, np.float64),
+        "pending": int(arrived.pending),
+    }
+    return info | {"censored": info["pending"]} if is_over else info
 
 
-def make(
-    preset: str = "gsm8k_small",
-    *,
-    drift: str = "none",
-    horizon: int = 200,
-    master_seed: int = 0,
-    render_mode: str | None = None,
-) -> LLMOutcome:
-    """The environment of a choice of configs/world, under a choice of configs/drift.
+def preset_id(preset: str) -> str:
+    """The short id of a preset.
 
-    A world made of recorded outcomes needs a path: build its scenario, then `LLMOutcome(scenario)`.
-
-    Raises:
-        ConfigError: no such preset or drift (the nearest name is given).
-        ValueError: as `LLMOutcome`.
+    >>> preset_id("gsm8k_small")
+    'guardband/gsm8k_small-v0'
     """
-    scenario = presets.scenario(preset, drift=drift)
-    return LLMOutcome(scenario, horizon=horizon, master_seed=master_seed, render_mode=render_mode)
+    return f"guardband/{preset}-v0"
 
 
-if ENV_ID not in gymnasium.registry:
-    gymnasium.register(ENV_ID, entry_point="envs.gym:make")
+def _register(name: str, kwargs: dict[str, Any]) -> None:
+    if name not in gymnasium.registry:
+        vector = "envs.gym_vector:LLMOutcomeVector"
+        gymnasium.register(name, entry_point="envs.gym:LLMOutcome", vector_entry_point=vector, kwargs=kwargs)
+
+
+_register(ENV_ID, {})
+for _name in presets.simulated():
+    _register(preset_id(_name), {"preset": _name})

@@ -127,7 +127,7 @@ def _slice(points: Ints, seen: NDArray[np.bool_], along: list[int]) -> tuple[Int
     return np.stack(coords, axis=1), np.stack(weights, axis=1)
 
 
-def corners(lattice: Lattice, recorded: NDArray[np.bool_], along: Sequence[str] = ()) -> Corners:
+def corners(lattice: Lattice, recorded: NDArray[np.bool_], *, along: Sequence[str] = ()) -> Corners:
     """Who answers for every action of every task type.
 
     Args:
@@ -137,7 +137,7 @@ def corners(lattice: Lattice, recorded: NDArray[np.bool_], along: Sequence[str] 
 
     >>> from envs.lattice import Axis
     >>> line = Lattice((Axis("temperature", ("0", "0.5", "1", "1.5")),))
-    >>> got = corners(line, np.array([[True, False, True, False]]), ("temperature",))
+    >>> got = corners(line, np.array([[True, False, True, False]]), along=["temperature"])
     >>> got.action.tolist(), got.weight.tolist()
     ([[[0, 0], [0, 2], [2, 2], [3, 3]]], [[[1.0, 0.0], [0.5, 0.5], [1.0, 0.0], [1.0, 0.0]]])
     """
@@ -149,8 +149,10 @@ def corners(lattice: Lattice, recorded: NDArray[np.bool_], along: Sequence[str] 
     weight[..., 0] = 1.0
     fixed = grid.copy()
     fixed[:, axes] = 0
-    for task, line in product(range(n_tasks), np.unique(lattice.encode(fixed)) if axes else ()):
-        members = np.flatnonzero(lattice.encode(fixed) == line)
+    key = lattice.encode(fixed)
+    order = np.argsort(key, kind="stable")
+    lines = np.split(order, np.flatnonzero(np.diff(key[order])) + 1) if axes else []
+    for task, members in product(range(n_tasks), lines):
         seen = recorded[task, members]
         if seen.any():
             coords, weights = _slice(grid[members], seen, axes)

@@ -15,7 +15,7 @@ from envs.fields import Spot, convert
 from envs.targets import nearest, refuse
 from envs.world import Scenario
 
-__all__ = ["components", "load", "names", "scenario"]
+__all__ = ["components", "load", "names", "scenario", "simulated"]
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
@@ -29,6 +29,21 @@ def names(group: str) -> list[str]:
     return sorted(file.stem for file in (CONFIGS / group).glob("*.yaml"))
 
 
+def simulated() -> list[str]:
+    """The worlds that need no file of the user's, sorted: everything they need stands in their yaml.
+
+    >>> "flat_null" in simulated(), "replay" in simulated()
+    (True, False)
+    """
+    return [name for name in names("world") if "???" not in _plain("world", name).values()]
+
+
+def _plain(group: str, name: str) -> dict[str, object]:
+    read = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"), resolve=False)
+    assert isinstance(read, dict)
+    return {str(key): value for key, value in read.items()}
+
+
 def load(group: str, name: str) -> object:
     """The dataclass that configs/GROUP/NAME.yaml describes.
 
@@ -38,8 +53,7 @@ def load(group: str, name: str) -> object:
     known = names(group)
     if name not in known:
         raise refuse(group, name, f"one of {', '.join(known)}{nearest(name, known)}")
-    plain = OmegaConf.to_container(OmegaConf.load(CONFIGS / group / f"{name}.yaml"), resolve=True)
-    return convert(plain, object, Spot(group, {}, ()))
+    return convert(_plain(group, name), object, Spot(group, {}, ()))
 
 
 def components(names: str | Sequence[str]) -> dict[str, DriftParams]:

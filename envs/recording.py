@@ -7,81 +7,23 @@ what is left out is counted in the notes, and what cannot be read is refused by 
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.bad_rows import Rule, sift
 from envs.dealing import GROUPS, deal
 from envs.interpolation import check_steps, even_grid
 from envs.lattice import AXES, MAX_ACTIONS, MODEL, Axis, Lattice
-from envs.tables import Table, codes_of, file_digest, numbers, read_table, rows_where, take
+from envs.sources import PARTS, Columns, Source, kept_rows, listed
+from envs.tables import Table, codes_of, numbers
 from envs.targets import refuse
 from envs.tasks import FeatureSpec, TaskFeatures
 
 __all__ = ["PARTS", "Columns", "Recording", "Source", "read_recording"]
 
-Names = str | tuple[str, ...]
-PARTS = ("quality", "output_tokens", "latency_ms", "cost_usd", "failure", "truncated")  # of an Outcome, in order
 MAX_CELLS = 1 << 26  # units times actions: a quarter of a GiB
-_SHARES = ("quality", "failure", "truncated")
-_LIMITS = {"temperature": ("0", "100"), "max_tokens": ("1", "1000000000"), "top_p": ("0", "1")}
-_LIMITS |= {"frequency_penalty": ("-2", "2"), "presence_penalty": ("-2", "2")}
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Which column holds what; null where the table does not have it.
-
-    Attributes:
-        problem: identity of a problem, one column or several; standard errors are clustered by it.
-        temperature: grid value of the answer's temperature; likewise the other parameters.
-        quality: 0..1.
-        task_type: columns that together name a task type; left out, the model.
-        output_tokens: length of the answer, in any unit (see `token_unit`).
-        input_tokens: length of the request, an entry of the context.
-        failure: whether the call failed.
-        id: of the row; an answer whose id stands twice is a bad row.
-    """
-
-    problem: Names
-    temperature: str
-    quality: str
-    task_type: Names | None = None
-    model: str | None = None
-    max_tokens: str | None = None
-    top_p: str | None = None
-    frequency_penalty: str | None = None
-    presence_penalty: str | None = None
-    input_tokens: str | None = None
-    output_tokens: str | None = None
-    latency_ms: str | None = None
-    cost_usd: str | None = None
-    failure: str | None = None
-    truncated: str | None = None
-    id: str | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file and how to read it; the fields mean what they mean in a replay world's settings."""
-
-    path: str
-    columns: Columns
-    where: Mapping[str, Names] = field(default_factory=dict)
-    absent: Mapping[str, str] = field(default_factory=dict)  # the one value of an axis without a column
-    interpolate: Mapping[str, str] = field(default_factory=dict)
-    token_unit: float = 1.0
-    groups: int = 0
-    split_seed: int = 0
-    is_model_action: bool = False
-    skip_bad: bool = False
-    max_bad_share: float = 0.05
 
 
 class Recording(NamedTuple):
@@ -97,6 +39,7 @@ class Recording(NamedTuple):
         unit: (r,) unit of each row.
         action: (r,) action id of each row.
         parts: (r, 6) `PARTS` of each row, 0 where there is no column.
+        propensity: (r,) of each row's action when it was chosen, NaN where there is no column.
         notes: what was read and what was left out, in sentences.
     """
 
@@ -109,66 +52,8 @@ class Recording(NamedTuple):
     unit: NDArray[np.int64]
     action: NDArray[np.int32]
     parts: NDArray[np.float64]
+    propensity: NDArray[np.float64]
     notes: tuple[str, ...]
-
-
-def _listed(names: Names | None) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names or ())
-
-
-def _wanted(source: Source) -> dict[str, str]:
-    """Setting -> column, for every column that is read."""
-    wanted = {f"world.where.{name}": name for name in source.where}
-    for item in fields(Columns):
-        found = _listed(getattr(source.columns, item.name))
-        for i, name in enumerate(found):
-            wanted[f"world.columns.{item.name}" + (f"[{i}]" if len(found) > 1 else "")] = name
-    return wanted
-
-
-def _rules(source: Source) -> dict[str, Rule]:
-    """Setting -> what its column's cells must be."""
-    rules = {}
-    for setting, column in _wanted(source).items():
-        name = setting.removeprefix("world.columns.").split("[")[0]
-        if name in AXES:
-            low, high = _LIMITS[name]
-            rules[setting] = Rule(column, "whole" if name == "max_tokens" else "decimal", low, high)
-        elif name in PARTS or name == "input_tokens":
-            high = "1" if name in _SHARES else "1e12"
-            rules[setting] = Rule(column, "number", high=high, may_be_empty=name == "input_tokens")
-        elif not setting.startswith("world.where."):
-            rules[setting] = Rule(column, "id" if name == "id" else "text")
-    return rules
-
-
-def _without_model(table: Table, source: Source) -> tuple[Source, tuple[str, ...]]:
-    """A model column that is empty everywhere says that there is only one model: it is left aside."""
-    name = source.columns.model
-    if name is None or source.is_model_action:
-        return source, ()
-    labels, codes = table.columns[name]
-    if any(labels[code].strip() for code in np.unique(codes)):
-        return source, ()
-    note = f"Column {name!r} is empty in every row: one model, whose name was not recorded."
-    return replace(source, columns=replace(source.columns, model=None)), (note,)
-
-
-def _kept(source: Source) -> tuple[Table, Source, tuple[str, ...]]:
-    """The rows that `where` asks for and that can be used, and what to say about the others."""
-    path = Path(source.path).expanduser()
-    table = read_table(path, _wanted(source))
-    total = len(table.rows)
-    for column, values in source.where.items():
-        table = take(table, rows_where(table, column, _listed(values)))
-    if not len(table.rows):
-        raise refuse("world.where", dict(source.where), f"values that some row of {path.name} has together")
-    kept = f", {len(table.rows)} of them after world.where" if source.where else ""
-    several = f"{len(table.files)} files, " if table.files else ""
-    note = f"{path.name} ({several}sha256 {file_digest(path)}...): {total} rows{kept}."
-    source, one_model = _without_model(table, source)
-    table, bad = sift(table, _rules(source), skip=source.skip_bad, max_share=source.max_bad_share)
-    return table, source, (note, *bad, *one_model)
 
 
 def _axis(table: Table, name: str, source: Source) -> tuple[Axis, NDArray[np.int64]]:
@@ -207,11 +92,17 @@ def _parts(table: Table, source: Source) -> NDArray[np.float64]:
     return parts
 
 
+def _propensity(table: Table, source: Source) -> NDArray[np.float64]:
+    """(r,) of each row, NaN where it was not recorded."""
+    column = source.columns.propensity
+    return np.full(len(table.rows), np.nan) if column is None else numbers(table, column, "world.columns.propensity")
+
+
 def _kinds(source: Source) -> tuple[str, ...]:
     """The columns that together name a task type."""
-    columns, named = source.columns, _listed(source.columns.task_type)
+    columns, named = source.columns, listed(source.columns.task_type)
     if not source.is_model_action:
-        return named or _listed(columns.model)
+        return named or listed(columns.model)
     if columns.model in named:
         need = "columns other than the model, which is an action (world.model_is)"
         raise refuse("world.columns.task_type", list(named), need)
@@ -220,14 +111,13 @@ def _kinds(source: Source) -> tuple[str, ...]:
 
 def _problems(table: Table, source: Source, kind: NDArray[np.int64]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """(r,) problem of each row, or its group of problems, and what to say about groups."""
-    found, problem = codes_of(table, _listed(source.columns.problem))
+    found, problem = codes_of(table, listed(source.columns.problem))
     if not source.groups:
         return problem, ()
     hand = deal(kind, problem, n_hands=source.groups, seed=source.split_seed, stream=GROUPS)
     note = (
         f"{len(found)} problems were dealt at random into {source.groups} groups (world.groups), which stand for "
-        "problems from here on. An action's answers are those to the problems it was recorded for: a log whose policy "
-        "chose by context, or while it learned, does not compare like with like."
+        "problems from here on."
     )
     return hand[problem].astype(np.int64), (note,)
 
@@ -327,7 +217,7 @@ def read_recording(source: Source) -> Recording:
             the value, the row and what is allowed.
     """
     check_steps(source.interpolate, {name: getattr(source.columns, name) for name in AXES})
-    table, source, notes = _kept(source)
+    table, source, notes = kept_rows(source)
     grid = [*(_axis(table, name, source) for name in AXES), _models(table, source)]
     parts = _parts(table, source)
     units = _units(table, source)
@@ -346,5 +236,6 @@ def read_recording(source: Source) -> Recording:
         unit=units.of,
         action=lattice.encode(np.stack([place for _, place in grid], axis=1)),
         parts=parts,
+        propensity=_propensity(table, source),
         notes=(*notes, *units.notes, *_remarks(source, parts)),
     )

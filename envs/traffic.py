@@ -126,7 +126,8 @@ def now(clock: Clock) -> Array:
 
 
 def _levels(shifts: Shifts, t: Array) -> Array:
-    return intensity(shifts.shape, shifts.onset, shifts.duration, t=t) * shifts.share
+    level = intensity(shifts.shape, shifts.onset, shifts.duration, t=t)
+    return namespace(level).astype(level, shifts.share.dtype) * shifts.share
 
 
 def _mix(who: Traffic, t: Array) -> Array:

@@ -9,9 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from envs import presets
+from envs.lattice import AxisRange, LatticeRanges
 from envs.randomness import Purpose
+from envs.surfaces import llm_outcome
+from envs.world import Scenario
+from experiments import draws
 from experiments.compilations import counted
 from experiments.exporting import finish
 from experiments.measurement import Measurement
@@ -24,6 +29,9 @@ from experiments.vetting import Bench, Ledger, open_bench, policy_set, under_bou
 __all__ = ["Params", "run"]
 
 MAX_HELP_SECONDS = 1.0  # CPU, of --help
+MIN_OUTCOMES = 1.5e6  # per CPU second, of the world alone
+MAX_GROWTH_MIB = 16.0
+WORLD_SEEDS = (128, 12_800)
 MAX_CPU_SECONDS = 10.0  # for five policies x 256 seeds x 200 evaluations, after compilation
 
 
@@ -56,6 +64,9 @@ def run(job: Job) -> Summary:
             ):
                 results.add(Measurement(section="speed", measure=measure, policy=name, value=value))
             total += best
+    with Progress() as progress_alone, progress_alone.stage("world alone", 1, unit="runs") as advance:
+        fast = draws.speed(_small_world(), seeds=WORLD_SEEDS, repeats=params.repeats, precision="float32")
+        advance(1)
     claim = Claim(
         f"{len(learners)} policies x {job.run.seeds} seeds x {job.run.horizon} evaluations, after compilation",
         f"{total:.1f} CPU s",
@@ -63,10 +74,49 @@ def run(job: Job) -> Summary:
         f"fastest of {params.repeats} repeats each",
         total < MAX_CPU_SECONDS,
     )
+    results.extend(_speed_rows(fast))
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
     helped = Claim("--help", f"{asked:.2f} CPU s", f"< {MAX_HELP_SECONDS:g} CPU s", repeats, asked < MAX_HELP_SECONDS)
-    return finish(job, Ledger(results, [claim, helped]), verdict=None, files=[], timings=progress.timings)
+    return finish(job, Ledger(results, [claim, _speed_claim(fast), _memory_claim(fast), helped]), verdict=None, files=[], timings=progress.timings)
+
+
+def _small_world() -> Scenario:
+    """gsm8k_small on a lattice of 50 actions: 5 temperatures, 5 caps, 2 values of top_p; 12 entries of context."""
+    params = presets.load("world", "gsm8k_small")
+    assert isinstance(params, llm_outcome.Params)
+    grid = LatticeRanges(AxisRange("0.6", "1.4", "0.2"), AxisRange("112", "912", "200"), AxisRange("0.9", "1", "0.1"))
+    return llm_outcome.build(replace(params, lattice=grid))
+
+
+def _speed_rows(fast: draws.Speed) -> dict[str, object]:
+    return {
+        "section": "speed",
+        "measure": ["outcomes_per_cpu_second", "memory_growth_mib"],
+        "policy": "world alone",
+        "value": [fast.per_cpu_second, max(fast.growth_mib, 0.0)],
+    }
+
+
+def _speed_claim(fast: draws.Speed) -> Claim:
+    return Claim(
+        "World alone (no policy), 50 actions, 12 entries of context: outcomes per CPU second",
+        f"{fast.per_cpu_second / 1e6:.2f} M",
+        f">= {MIN_OUTCOMES / 1e6:g} M",
+        "fastest repeat, float32",
+        fast.per_cpu_second >= MIN_OUTCOMES,
+    )
+
+
+def _memory_claim(fast: draws.Speed) -> Claim:
+    few, many = fast.seeds
+    return Claim(
+        f"World alone: largest memory with {many:,} seeds over that with {few:,}",
+        f"+{fast.growth_mib:.1f} MiB",
+        f"<= {MAX_GROWTH_MIB:g} MiB",
+        "resident, largest so far",
+        fast.growth_mib <= MAX_GROWTH_MIB,
+    )
 
 
 def _help_seconds(repeats: int) -> float:

@@ -11,34 +11,31 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
-from envs.lattice import AXES
-from envs.published import Published
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.targets import refuse
-from envs.world import Scenario
 from experiments.calibration_charts import save_charts
 from experiments.calibration_rows import add_rows
 from experiments.compose import CONFIGS
 from experiments.exporting import finish
-from experiments.fit_quality import FAILURE, QUALITY, HeldOut
+from experiments.fit_quality import QUALITY, HeldOut
 from experiments.outcome_table import Columns, Names, Outcomes, Selection, read_outcomes
-from experiments.preset_yaml import Preset, grids_of, preset_text, published_points
+from experiments.preset_check import Agreement, agreement
+from experiments.preset_grids import grids_of
+from experiments.preset_points import published_points
+from experiments.preset_yaml import Preset, preset_text
 from experiments.results import Claim, Results, Summary
 from experiments.settings import Job, build
-from experiments.task_fit import TaskFit, WorldFit, fit_world
+from experiments.task_fit import LengthPart, WorldFit, fit_world
 from experiments.terminal import Progress
 from experiments.vetting import Ledger
 
 __all__ = ["Params", "run"]
 
-Floats = NDArray[np.float64]
 ALLOWED = 3.0  # times the noise floor: two halves share no problem, and all temperatures share each half's luck
 LACK_OF_FIT = 0.1  # Kolmogorov distance, beyond that between the two halves
 ROUNDING = 1e-3  # the yaml carries six digits
@@ -66,14 +63,6 @@ class Params:
     max_bad_share: float = field(default=0.05, metadata={"ge": 0.0, "le": 1.0, "unit": "share of rows"})
     split_seed: int = field(default=0, metadata={"ge": 0, "le": 2**31 - 1})
     reward: RewardWeights = field(default_factory=RewardWeights)
-
-
-class Agreement(NamedTuple):
-    """The written preset against the fit and against the record: largest gap, points within their error, points."""
-
-    gap: float
-    within: int
-    total: int
 
 
 def run(job: Job) -> Summary:
@@ -131,37 +120,7 @@ def _written(file: Path, preset: Preset, name: str) -> Agreement:
     file.write_text(preset_text(preset), encoding="utf-8")
     params = build(OmegaConf.load(file), f"world={name}")  # type: ignore[arg-type]  # a mapping, as we wrote it
     assert isinstance(params, llm_outcome.Params)
-    scenario = llm_outcome.build(params)
-    gaps = [_gap(scenario, i, one) for i, one in enumerate(preset.fit.tasks)]
-    judged = [_holds(scenario, point) for point in preset.published if point.measure in ("quality", "failure")]
-    return Agreement(max(gaps), sum(judged), len(judged))
-
-
-def _line(scenario: Scenario, task: int, *, top_p: str = "") -> tuple[Floats, Floats, Floats]:
-    """Temperatures of the lattice, exact quality of calls that work, and failure, at the baseline's other settings."""
-    home = scenario.lattice.decode(scenario.baseline[task : task + 1])[0]
-    points = np.repeat(home[None], len(scenario.lattice.values("temperature")), axis=0)
-    points[:, AXES.index("temperature")] = np.arange(len(points))
-    if top_p:
-        points[:, AXES.index("top_p")] = int(np.argmin(np.abs(scenario.lattice.values("top_p") - float(top_p))))
-    row = np.int32(np.flatnonzero(scenario.population.task == task)[0])
-    parts, _ = scenario.world.expected(scenario.params, np.int32(0), row, scenario.lattice.encode(points))
-    return scenario.lattice.values("temperature"), parts.quality / np.maximum(1.0 - parts.failure, 1e-12), parts.failure
-
-
-def _gap(scenario: Scenario, task: int, one: TaskFit) -> float:
-    """Largest distance of the preset's curves from the fitted ones; quality may lack what truncation takes."""
-    heats, _, failed = _line(scenario, task)
-    if one.failure is None:
-        return 0.0
-    at = np.stack([heats, np.ones_like(heats), np.zeros_like(heats)], axis=1)
-    return float(np.max(np.abs(failed - FAILURE.curve(one.failure.fit.values, at))))
-
-
-def _holds(scenario: Scenario, point: Published) -> bool:
-    heats, made, failed = _line(scenario, scenario.population.names.index(point.task), top_p=point.top_p)
-    at = int(np.argmin(np.abs(heats - float(point.temperature))))
-    return abs(float((made if point.measure == "quality" else failed)[at]) - point.value) <= point.allowed
+    return agreement(llm_outcome.build(params), preset.fit.tasks, preset.published)
 
 
 def _curve_claims(fit: WorldFit) -> list[Claim]:
@@ -192,24 +151,26 @@ def _pooled(held: Sequence[HeldOut], name: str) -> float:
 
 
 def _length_claims(fit: WorldFit) -> list[Claim]:
-    claims = []
-    for one in fit.tasks:
-        part = one.length
-        if part is None or not part.distances:
-            continue
-        two = len(part.chosen.weight) > 1
-        found, allowed = part.distances[int(two)], LACK_OF_FIT + part.halves
-        claims.append(
-            Claim(
-                f"Lengths of {one.name}: Kolmogorov distance on held-out answers, {len(part.chosen.weight)} component(s)",
-                f"{found:.4f}",
-                f"<= {LACK_OF_FIT:g} + the halves' own distance",
-                f"one {part.distances[0]:.4f}, two {part.distances[1]:.4f}, the halves {part.halves:.4f}; "
-                f"{part.n_held:,} answers",
-                found <= allowed,
-            )
+    """The length fit that lies farthest from held-out answers, beyond what separates the halves themselves."""
+    parts = {one.name: one.length for one in fit.tasks if one.length is not None and one.length.distances}
+    if not parts:
+        return []
+
+    def found(part: LengthPart) -> float:
+        return part.distances[len(part.chosen.weight) - 1]
+
+    name, worst = max(parts.items(), key=lambda item: found(item[1]) - item[1].halves)
+    kinds = "one component" if len(worst.chosen.weight) == 1 else "two components"
+    return [
+        Claim(
+            f"Lengths: Kolmogorov distance on held-out answers, the worst of {len(parts)} task types ({name}, {kinds})",
+            f"{found(worst):.4f}",
+            f"<= {LACK_OF_FIT:g} + the halves' own distance",
+            f"one component {worst.distances[0]:.4f}, two {worst.distances[1]:.4f}, the halves {worst.halves:.4f}; "
+            f"{worst.n_held:,} answers",
+            found(worst) <= LACK_OF_FIT + worst.halves,
         )
-    return claims
+    ]
 
 
 def _preset_claims(found: Agreement) -> list[Claim]:
@@ -231,6 +192,11 @@ def _remarks(table: Outcomes, fit: WorldFit) -> list[str]:
     if fit.noise is not None:
         words = f"shares of {fit.noise.checks} checks" if fit.noise.kind == "binomial" else "graded"
         notes.append(f"Scores are {words}.")
+    if table.given.get("temperature", "").startswith("gen_ai."):
+        notes.append(
+            "A decision log: where the policy looked at the task, settings and difficulty go together, and a curve "
+            "is partly the choice of tasks. Logs of a frozen logger (selection, judgement) are safer to fit."
+        )
     for one in fit.tasks:
         if one.quality is not None:
             free = ", ".join(one.quality.fit.free)

@@ -79,7 +79,9 @@ def _line(tokens: Floats, latency: Floats) -> tuple[float, float]:
     step = max(1, len(tokens) // MOST_ROWS)
     x, y = tokens[::step], latency[::step]
     scale = float(x.max())
-    design = hstack([np.stack([np.ones(len(x)), x / scale], axis=1), eye_array(len(x)), -eye_array(len(x))], format="csr")
+    design = hstack(
+        [np.stack([np.ones(len(x)), x / scale], axis=1), eye_array(len(x)), -eye_array(len(x))], format="csr"
+    )
     cost = np.concatenate([np.zeros(2), np.ones(2 * len(x))])
     found = linprog(cost, A_eq=design, b_eq=y, bounds=(0, None), method="highs")
     return float(found.x[0]), float(found.x[1]) / scale

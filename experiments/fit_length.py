@@ -18,7 +18,17 @@ from scipy.special import expit, log_ndtr, logsumexp, ndtr
 
 from experiments.fitting import Range, default_of, range_of
 
-__all__ = ["LengthRows", "Mixture", "Runaway", "apart", "distance", "fit_mixture", "fit_runaway", "mixture_cdf", "observed_cdf"]
+__all__ = [
+    "LengthRows",
+    "Mixture",
+    "Runaway",
+    "apart",
+    "distance",
+    "fit_mixture",
+    "fit_runaway",
+    "mixture_cdf",
+    "observed_cdf",
+]
 
 Floats = NDArray[np.float64]
 LEAST_RUNAWAY_HEATS = 4  # distinct temperatures
@@ -26,7 +36,7 @@ LEAST_SD = 0.02  # of a component's log length: narrower is one repeated answer,
 
 
 class LengthRows(NamedTuple):
-    """n answers: (n,) tokens, whether cut off there, temperature (NaN: not recorded); half a recorded unit in tokens."""
+    """n answers: (n,) tokens, whether cut off there, temperature or NaN; and half a recorded unit, in tokens."""
 
     tokens: Floats
     is_cut: NDArray[np.bool_]
@@ -70,7 +80,7 @@ class _Intervals(NamedTuple):
 
     low: Floats
     high: Floats
-    count: Floats
+    times: Floats
 
 
 def _ends(rows: LengthRows) -> tuple[Floats, Floats]:
@@ -86,18 +96,18 @@ def _intervals(rows: LengthRows, gained: Floats) -> _Intervals:
 
 
 def _log_between(low: Floats, high: Floats) -> Floats:
-    """log of the normal probability of (low, high), exact far out in either tail."""
+    """Logarithm of the normal probability of (low, high), exact far out in either tail."""
     flip = low + np.where(np.isfinite(high), high, low) > 0
     a, b = np.where(flip, -high, low), np.where(flip, -low, high)
     upper, lower = log_ndtr(b), log_ndtr(a)
-    return upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-15)))
+    return np.asarray(upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-15))))
 
 
 def _log_likelihood(seen: _Intervals, weight: Floats, centre: Floats, sd: Floats) -> float:
     low = (seen.low[:, None] - centre) / sd
     high = (seen.high[:, None] - centre) / sd
     each = logsumexp(_log_between(low, high) + np.log(weight), axis=1)
-    return float(np.sum(seen.count * np.maximum(each, -700.0)))
+    return float(np.sum(seen.times * np.maximum(each, -700.0)))
 
 
 def _best(objective: object, starts: Sequence[Floats], bounds: Sequence[tuple[float, float]]) -> tuple[Floats, float]:
@@ -127,6 +137,7 @@ def fit_mixture(rows: LengthRows, *, components: int, runaway: Runaway) -> Mixtu
     bounds = [(math.log(medians.low), math.log(medians.high)), (math.log(LEAST_SD), math.log(sds.high))]
     n = len(rows.tokens)
     if components == 1:
+
         def one(theta: Floats) -> float:
             return -_log_likelihood(seen, np.ones(1), theta[:1], np.exp(theta[1:])) / n
 
@@ -181,7 +192,13 @@ def fit_runaway(rows: LengthRows) -> Runaway:
 
     middles = [float(heats[i]) for i in (len(heats) // 2, -2, -1)]
     starts = [np.array([mean, math.log(sd), 0.3, middle, math.log(0.08)]) for middle in middles]
-    wide = [(-20.0, 20.0), (math.log(LEAST_SD), math.log(range_of("length_sd_1").high)), gains, onset, (math.log(0.02), math.log(widths.high))]
+    wide = [
+        (-20.0, 20.0),
+        (math.log(LEAST_SD), math.log(range_of("length_sd_1").high)),
+        gains,
+        onset,
+        (math.log(0.02), math.log(widths.high)),
+    ]
     end, best = _best(cost, starts, [(float(low), float(high)) for low, high in wide])
     plain = fit_mixture(rows, components=1, runaway=none)
     saved = 2.0 * (-best * n - plain.log_likelihood)
@@ -201,7 +218,7 @@ def observed_cdf(tokens: Floats, is_cut: NDArray[np.bool_]) -> tuple[Floats, Flo
     at, place = np.unique(tokens, return_inverse=True)
     ended = np.bincount(place.reshape(-1), weights=~is_cut)
     left = np.cumsum(np.bincount(place.reshape(-1))[::-1])[::-1]
-    return at, 1.0 - np.cumprod(1.0 - ended / left)
+    return at, np.asarray(1.0 - np.cumprod(1.0 - ended / left), np.float64)
 
 
 def _at_reference(rows: LengthRows, runaway: Runaway) -> Floats:
@@ -220,5 +237,7 @@ def apart(here: LengthRows, there: LengthRows, *, runaway: Runaway) -> float:
     at, share = observed_cdf(_at_reference(here, runaway), here.is_cut)
     other_at, other = observed_cdf(_at_reference(there, runaway), there.is_cut)
     every = np.union1d(at, other_at)
-    steps = [np.concatenate([[0.0], s])[np.searchsorted(a, every, side="right")] for a, s in ((at, share), (other_at, other))]
+    steps = [
+        np.concatenate([[0.0], s])[np.searchsorted(a, every, side="right")] for a, s in ((at, share), (other_at, other))
+    ]
     return float(np.max(np.abs(steps[0] - steps[1])))

@@ -75,7 +75,9 @@ def kind_of(scores: Floats) -> NoiseKind:
     return NoiseKind("graded", 1)
 
 
-def fit_difficulty(cells: Cells, y: Floats, problem: Ints, *, noise: NoiseKind, plateau: NDArray[np.bool_]) -> Difficulty:
+def fit_difficulty(
+    cells: Cells, y: Floats, problem: Ints, *, noise: NoiseKind, plateau: NDArray[np.bool_]
+) -> Difficulty:
     """Variance components of one task type.
 
     Args:
@@ -102,10 +104,7 @@ def fit_difficulty(cells: Cells, y: Floats, problem: Ints, *, noise: NoiseKind, 
     spread = squares - spare * squares.sum() / spare.sum()
     stderr = math.sqrt(float(np.sum(spread**2))) / float(spare.sum())
     grain = float(np.mean(_grain(mean)))
-    if noise.kind == "binomial":
-        apart = largest - noise.checks * within
-    else:
-        apart = observed - within
+    apart = largest - noise.checks * within if noise.kind == "binomial" else observed - within
     between = float(np.clip(apart / max(largest - grain, 1e-12), 0.0, 1.0))
     return Difficulty(largest, observed, within, stderr, between, int(again.sum()), int(count[again].sum()))
 

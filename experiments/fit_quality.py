@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from envs.curves import Service, Task, failure, heat_of, quality
 from envs.drift import Params as DriftParams
 from envs.drift import Sizes
-from experiments.fitting import Cells, cells_of, default_of, least, range_of, reweighted, within_share
+from experiments.fitting import Cells, cells_of, default_of, least, range_of, reweighted, shared_luck
 
-__all__ = ["FAILURE", "QUALITY", "CurveFit", "CurveRows", "HeldOut", "curve_at", "fit_curve", "held_out"]
+__all__ = ["FAILURE", "QUALITY", "CurveFit", "CurveRows", "HeldOut", "curve_at", "fit_curve", "held_out", "some"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -40,6 +40,11 @@ class CurveRows(NamedTuple):
     top_p: Floats
     cut: Floats
     problem: Ints
+
+
+def some(rows: CurveRows, use: NDArray[np.bool_]) -> CurveRows:
+    """The answers where `use` (n,) holds."""
+    return CurveRows(rows.y[use], rows.temperature[use], rows.top_p[use], rows.cut[use], rows.problem[use])
 
 
 class Kind(NamedTuple):
@@ -142,7 +147,9 @@ def _steepest(cells: Cells) -> float:
     heat = np.unique(cells.at[:, 0])
     if len(heat) < 2:
         return float(heat[0])
-    means = np.array([np.average(cells.mean[cells.at[:, 0] == h], weights=cells.count[cells.at[:, 0] == h]) for h in heat])
+    means = np.array(
+        [np.average(cells.mean[cells.at[:, 0] == h], weights=cells.size[cells.at[:, 0] == h]) for h in heat]
+    )
     at = int(np.argmax(np.abs(np.diff(means))))
     return float(heat[at] + heat[at + 1]) / 2.0
 
@@ -190,10 +197,10 @@ def fit_curve(kind: Kind, rows: CurveRows) -> CurveFit:
     forms = [(*form, *loss) for i, form in enumerate(kind.forms) if not i or len(form) < n_heats]
     first = _fitted(kind, cells, forms[-1], rows=rows)
     cells = reweighted(cells, rows.y, kind.curve(first.values, cells.at))
-    share = within_share(cells, rows.y, rows.problem)
+    luck = shared_luck(cells, rows.y, rows.problem)
     fits = [_fitted(kind, cells, form, rows=rows) for form in forms]
     price = math.log(max(len(np.unique(rows.problem)), 8))
-    return min(fits, key=lambda fit: fit.misfit / share + price * len(fit.free))
+    return min(fits, key=lambda fit: fit.misfit / luck + price * len(fit.free))
 
 
 def _sees_cuts(cut: Floats) -> bool:
@@ -203,7 +210,7 @@ def _sees_cuts(cut: Floats) -> bool:
 
 def _fitted(kind: Kind, cells: Cells, free: tuple[str, ...], *, rows: CurveRows) -> CurveFit:
     """One form: its numbers fitted, the others held."""
-    held = {name: default_of(name) for name in kind.names} | (kind.held if len(free) > 1 else {})
+    held = {name: default_of(name) for name in kind.names} | (dict(kind.held) if len(free) > 1 else {})
     ranges = {name: range_of(name) for name in free}
 
     def curve(numbers: Numbers) -> Floats:
@@ -224,15 +231,15 @@ def held_out(kind: Kind, rows: CurveRows, half: NDArray[np.bool_]) -> HeldOut:
     Raises:
         ValueError: a half has no row, or no cell of the other half has two problems.
     """
-    fit = fit_curve(kind, CurveRows(*(part[half] for part in rows)))
-    there = _cells(CurveRows(*(part[~half] for part in rows))) if np.any(~half) else None
+    fit = fit_curve(kind, some(rows, half))
+    there = _cells(some(rows, ~half)) if np.any(~half) else None
     if there is None or not np.any(np.isfinite(there.stderr)):
         raise ValueError("no held-out mean of two or more problems, need more rows")
     use = np.isfinite(there.stderr)
-    weight = there.count[use]
+    weight = there.size[use]
     gap = kind.curve(fit.values, there.at[use]) - there.mean[use]
     known = {tuple(at): mean for at, mean in zip(fit.cells.at.tolist(), fit.cells.mean, strict=True)}
-    overall = float(np.average(fit.cells.mean, weights=fit.cells.count))
+    overall = float(np.average(fit.cells.mean, weights=fit.cells.size))
     raw = np.array([known.get(tuple(at), overall) for at in there.at[use].tolist()]) - there.mean[use]
     return HeldOut(
         rmse=_root(gap, weight),

@@ -17,15 +17,25 @@ from scipy.optimize import least_squares
 
 from envs.population import TaskType
 
-__all__ = ["Cells", "Fit", "Range", "cells_of", "clustered_errors", "default_of", "least", "log_sd", "range_of",
+__all__ = [
+    "Cells",
+    "Fit",
+    "Range",
+    "cells_of",
+    "clustered_errors",
+    "default_of",
+    "least",
+    "log_sd",
+    "range_of",
     "reweighted",
-    "within_share",
+    "shared_luck",
 ]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+NEAR_END = 1e-7  # the solver stays inside its bounds by less than this
 OPEN_END = 1e-3  # how far inside an open end of a range a fit may go
-LEAST_WITHIN = 0.2  # where few rows differ at all (rare failures), the estimate is not trusted further down
+LEAST_LUCK = 0.2  # where few rows differ at all (rare failures), the estimate is not trusted further down
 PRIOR_ROWS = 4.0  # at one half in every cell: a cell of equal answers is not exact
 
 
@@ -42,7 +52,7 @@ class Cells(NamedTuple):
     Attributes:
         at: (m, settings) what the rows of a cell share.
         of: (n,) cell of each row.
-        count: (m,) rows.
+        size: (m,) rows.
         mean: (m,).
         stderr: (m,) of the mean, clustered by problem, one cluster standing alone left NaN.
         weight: (m,) inverse variance of the mean, if all rows spread alike; see `reweighted`.
@@ -50,7 +60,7 @@ class Cells(NamedTuple):
 
     at: Floats
     of: Ints
-    count: Floats
+    size: Floats
     mean: Floats
     stderr: Floats
     weight: Floats
@@ -116,19 +126,19 @@ def reweighted(cells: Cells, y: Floats, expected: Floats) -> Cells:
         y: (n,) what was measured.
         expected: (m,) first fit of the cells' means; drawn towards one half by four rows.
     """
-    mean = (cells.count * np.clip(expected, 0.0, 1.0) + 0.5 * PRIOR_ROWS) / (cells.count + PRIOR_ROWS)
+    mean = (cells.size * np.clip(expected, 0.0, 1.0) + 0.5 * PRIOR_ROWS) / (cells.size + PRIOR_ROWS)
     largest = mean * (1.0 - mean)
-    dispersion = float(np.sum((y - cells.mean[cells.of]) ** 2) / np.sum(cells.count * largest))
-    return cells._replace(weight=cells.count / (max(dispersion, 1e-9) * largest))
+    dispersion = float(np.sum((y - cells.mean[cells.of]) ** 2) / np.sum(cells.size * largest))
+    return cells._replace(weight=cells.size / (max(dispersion, 1e-9) * largest))
 
 
-def within_share(cells: Cells, y: Floats, problem: Ints) -> float:
-    """Share of the rows' variance around their cells' means that lies within problems, 0.2..1.
+def shared_luck(cells: Cells, y: Floats, problem: Ints) -> float:
+    """By what factor the errors of cells' means, as far as they differ, lie below what `weight` says; 0.2..1.
 
-    Means of different cells share their problems, so they differ by less than their own errors say:
-    this is by how much less. 1 where no problem was answered twice.
+    Cells that were answered for the same problems share those problems' luck: a row's variance between
+    problems then moves all means together. 1 where cells share no problem, or no problem came twice.
     """
-    gap = y - cells.mean[cells.of]
+    gap, n = y - cells.mean[cells.of], len(y)
     _, group, count = np.unique(problem, return_inverse=True, return_counts=True)
     group = group.reshape(-1)
     spare = int(np.sum(count - 1))
@@ -136,7 +146,12 @@ def within_share(cells: Cells, y: Floats, problem: Ints) -> float:
         return 1.0
     centre = np.bincount(group, weights=gap) / count
     within = float(np.sum((gap - centre[group]) ** 2)) / spare
-    return float(np.clip(within / max(float(np.mean(gap**2)), 1e-12), LEAST_WITHIN, 1.0))
+    within = min(within / max(float(np.mean(gap**2)), 1e-12), 1.0)
+    pairs, each = np.unique(np.stack([cells.of, group], axis=1), axis=0, return_counts=True)
+    here, everywhere = each / cells.size[pairs[:, 0]], count / n
+    moved = np.bincount(pairs[:, 0], weights=here**2 - 2.0 * here * everywhere[pairs[:, 1]], minlength=len(cells.size))
+    own = np.clip(cells.size * (moved + np.sum(everywhere**2)), 0.0, 1.0)
+    return float(np.clip(within + (1.0 - within) * np.mean(own), LEAST_LUCK, 1.0))
 
 
 def least(
@@ -169,17 +184,16 @@ def least(
         best = found if best is None or found.cost < best.cost else best
     assert best is not None
     gradient = best.jac / root[:, None]  # (m, p) of the curve
+    end = np.where(best.x - low < NEAR_END, low, np.where(high - best.x < NEAR_END, high, best.x))
     errors = clustered_errors(gradient, cells, best.active_mask == 0, rows=rows)
     return Fit(
-        dict(zip(names, best.x.tolist(), strict=True)),
+        dict(zip(names, end.tolist(), strict=True)),
         dict(zip(names, errors.tolist(), strict=True)),
         float(2.0 * best.cost),
     )
 
 
-def clustered_errors(
-    gradient: Floats, cells: Cells, inside: NDArray[np.bool_], *, rows: tuple[Floats, Ints]
-) -> Floats:
+def clustered_errors(gradient: Floats, cells: Cells, inside: NDArray[np.bool_], *, rows: tuple[Floats, Ints]) -> Floats:
     """(p,) standard errors of fitted numbers; NaN where `inside` (p,) does not hold.
 
     Args:
@@ -194,7 +208,7 @@ def clustered_errors(
     if not moving.shape[1]:
         return errors
     bread = np.linalg.pinv(moving.T @ (moving * cells.weight[:, None]))
-    each = (cells.weight / cells.count)[cells.of] * (y - cells.mean[cells.of])
+    each = (cells.weight / cells.size)[cells.of] * (y - cells.mean[cells.of])
     groups, group = np.unique(problem, return_inverse=True)
     scores = np.zeros((len(groups), moving.shape[1]))
     np.add.at(scores, group.reshape(-1), each[:, None] * moving[cells.of])

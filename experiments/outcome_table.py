@@ -7,7 +7,7 @@ is no fault: that row says nothing about that part.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -162,7 +162,9 @@ def _ours(read: Callable[[], T]) -> T:
 
 def _header(path: Path) -> list[str]:
     """Column names of a file, or of the first Parquet file in a folder."""
-    inside = sorted(file for file in path.rglob("*") if file.name.lower().endswith(PARQUET_ENDS)) if path.is_dir() else []
+    inside = (
+        sorted(file for file in path.rglob("*") if file.name.lower().endswith(PARQUET_ENDS)) if path.is_dir() else []
+    )
     file = inside[0] if inside else path
     if not file.is_file() or not file.name.lower().endswith((*CSV_ENDS, *PARQUET_ENDS)):
         need = "a folder with Parquet files" if path.is_dir() else "a file that exists"
@@ -193,7 +195,9 @@ def _recognised(path: Path, columns: Columns) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _parts(table: Table, given: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, Floats], dict[str, NDArray[np.bool_]]]:
+def _parts(
+    table: Table, given: Mapping[str, tuple[str, ...]]
+) -> tuple[dict[str, Floats], dict[str, NDArray[np.bool_]]]:
     """Part -> numbers, and reason -> rows it makes unusable."""
     n = len(table.rows)
     parts, bad = {}, {}
@@ -237,9 +241,7 @@ def _empties(parts: Mapping[str, Floats], given: Mapping[str, tuple[str, ...]], 
     return [f"Empty cells, which say nothing about their part alone: {', '.join(said)}."] if said else []
 
 
-def _groups(
-    table: Table, names: tuple[str, ...], keep: NDArray[np.bool_]
-) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _groups(table: Table, names: tuple[str, ...], keep: NDArray[np.bool_]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Distinct combinations of some columns among the rows kept, and the code of each."""
     if not names:
         return ("all",), np.zeros(int(keep.sum()), np.int64)

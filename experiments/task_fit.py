@@ -108,7 +108,10 @@ def fit_world(table: Outcomes, *, split_seed: int, advance: Callable[[int], None
     for i in range(len(table.tasks)):
         tasks.append(_task(table, i, noise, half=half))
         advance(1)
-    if not any(part is not None for one in tasks for part in (one.quality, one.length)) and "latency_ms" not in table.given:
+    if (
+        not any(part is not None for one in tasks for part in (one.quality, one.length))
+        and "latency_ms" not in table.given
+    ):
         raise ValueError(f"no task type of {table.source} has a quality at a temperature or a length, need one of them")
     known = [one.difficulty for one in tasks if one.difficulty is not None]
     spread = fit_spread(known) if known and noise is not None and noise.kind == "graded" else None
@@ -183,7 +186,9 @@ def _length(table: Outcomes, use: Bools, half: Bools) -> LengthPart | None:
     gain = 2.0 * (mixtures[1].log_likelihood - mixtures[0].log_likelihood)
     distances, halves = _distances(rows, half[use])
     is_two = gain > 3.0 * math.log(len(rows.tokens)) and (not distances or distances[1] <= distances[0])
-    return LengthPart(rows, runaway, mixtures, mixtures[int(is_two)], distances, halves, int(np.sum(~half[use])), int(empty.sum()))
+    return LengthPart(
+        rows, runaway, mixtures, mixtures[int(is_two)], distances, halves, int(np.sum(~half[use])), int(empty.sum())
+    )
 
 
 def _distances(rows: LengthRows, half: Bools) -> tuple[tuple[float, ...], float]:

@@ -199,8 +199,8 @@ def _hard(params: Numbers, task: Task, mean: Array, level: Array) -> Array:
     rises from l / L to (l + 1) / L.
     """
     xp = namespace(mean)
-    steep = xp.sqrt(task.between)
-    return (1.0 - steep) * mean + steep * xp.clip(params.levels * mean - level, 0.0, 1.0)
+    steep, place = xp.sqrt(task.between), xp.astype(level, mean.dtype)
+    return (1.0 - steep) * mean + steep * xp.clip(params.levels * mean - place, 0.0, 1.0)
 
 
 def _correction(spec: Spec, params: Numbers, here: Scene, at: tuple[Array, Context], noise: Noise) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.clustered import Truth, gain, line_error, truth
-from envs.coverage import Cells, covered, home_action, shown
+from envs.coverage import Cells, complete, covered, home_action, like_with_like, shown
 from envs.dealing import HALVES, deal
 from envs.drift import Params as DriftParams
 from envs.drift import moves_outcomes
@@ -66,8 +66,10 @@ class Params:
         groups: 0: a unit is a problem. Else problems are pooled at random into that many groups, and
             a group is a unit: for logs in which problems hardly ever repeat.
         split_seed: which random half of the problems is learned on, and who is in which group.
-        skip_bad: leave out rows that cannot be used, and count them by reason, instead of refusing.
-        max_bad_share: of all rows, that may be left out so.
+        skip_bad: leave out rows that cannot be used, and count them by reason, instead of refusing; and
+            problems that lack an action which nearly all others have, instead of the action.
+        max_bad_share: of all rows, that may be left out so; of a task type's problems, that may lack an
+            action and go.
     """
 
     path: str
@@ -216,8 +218,10 @@ def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
     """
     _check(params, drift)
     record = read_recording(_source(params))
+    if params.skip_bad and not params.groups:
+        record = complete(record, tolerance=params.max_bad_share)
     cells = covered(record, params.path, is_grouped=params.groups > 0)
-    near = corners(record.lattice, cells.recorded, tuple(params.interpolate))
+    near = corners(record.lattice, cells.recorded, along=tuple(params.interpolate))
     answered = np.all(np.take_along_axis(cells.recorded[:, :, None], near.action, axis=1), axis=-1)
     named = {axis.name: getattr(params.baseline, axis.name) for axis in record.lattice.axes}
     home = home_action(record, named, answered=answered)
@@ -238,7 +242,9 @@ def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
         drift=tuple(drift),
         is_exact=False,
     )
-    return replace(scenario, notes=(*record.notes, *cells.notes, *_notes(params, scenario, cells.recorded)))
+    pooled = (like_with_like(record, cells),) if params.groups else ()
+    notes = (*record.notes, *cells.notes, *pooled, *_notes(params, scenario, cells.recorded))
+    return replace(scenario, notes=notes)
 
 
 def _part(scenario: Scenario, half: int) -> Scenario:

@@ -18,7 +18,7 @@ from experiments.settings import Run, build, described, numeric_leaves
 
 CHOICES = sorted((file.parent.name, file.stem) for file in presets.CONFIGS.glob("*/*.yaml"))
 NEEDS = {
-    ("world", name): ("path", "outcomes.csv") for name in ("replay", "temperature_study")
+    ("world", name): ("path", "outcomes.csv") for name in ("replay", "replay_log", "temperature_study")
 }  # what a reader must give on the command line
 RECIPES = [name for group, name in CHOICES if group == "experiment"]
 PLAIN = [pair for pair in CHOICES if pair[0] != "experiment"]

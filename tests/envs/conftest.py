@@ -9,8 +9,12 @@ import pytest
 
 from envs import presets
 from envs.drift import Params as DriftParams
+from envs.lattice import AxisRange, LatticeRanges
+from envs.population import Effects, TaskType
 from envs.recording import Columns
+from envs.reward import RewardWeights
 from envs.surfaces import replay
+from envs.surfaces.llm_outcome import Params as WorldParams
 from envs.world import Scenario
 
 HEADER = ("model", "problem", "temperature", "score", "tokens", "length", "error")
@@ -27,6 +31,19 @@ def gsm8k_small() -> Scenario:
 def flat_null() -> Scenario:
     """The control in which no parameter matters."""
     return presets.scenario("flat_null")
+
+
+@pytest.fixture(scope="session")
+def tiny() -> WorldParams:
+    """Two task types of two tasks each on four temperatures and two caps; every price in the reward."""
+    return WorldParams(
+        name="tiny",
+        lattice=LatticeRanges(temperature=AxisRange("0", "1.5", "0.5"), max_tokens=AxisRange("128", "512", "384")),
+        task_types=[TaskType(name="short", length_median_1=100.0), TaskType(name="long", q0=0.8, weight=3.0)],
+        effects=Effects(0.1, 0.1, 0.2, 0.1, 0.1),
+        reward=RewardWeights(1.0, 80.0, 0.005, 0.05, 0.05, 0.1),
+        contexts_per_type=2,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -35,7 +35,7 @@ def test_weights_sum_to_one_on_recorded_corners_whose_mean_is_the_point(
     seen: list[bool], along: tuple[str, ...]
 ) -> None:
     lattice, recorded = plane(5, 4), np.array([seen])
-    got = corners(lattice, recorded, along)
+    got = corners(lattice, recorded, along=along)
     np.testing.assert_allclose(got.weight.sum(axis=-1), 1.0, rtol=1e-15)
     grid = lattice.decode(np.arange(20, dtype=np.int32))
     for action in range(20):
@@ -53,7 +53,7 @@ def test_weights_sum_to_one_on_recorded_corners_whose_mean_is_the_point(
 def test_a_point_between_takes_its_nearest_neighbours_and_none_beyond_the_ends() -> None:
     line = Lattice((Axis("temperature", ("0", "0.1", "0.2", "0.3", "0.4", "0.5")),))
     recorded = np.array([[False, True, True, False, False, True], [True, False, False, False, False, False]])
-    got = corners(line, recorded, ("temperature",))
+    got = corners(line, recorded, along=("temperature",))
     assert got.action[0].tolist() == [[0, 0], [1, 1], [2, 2], [2, 5], [2, 5], [5, 5]]
     np.testing.assert_allclose(got.weight[0, 3:5], [[2 / 3, 1 / 3], [1 / 3, 2 / 3]], rtol=1e-15)
     assert got.action[1].tolist() == [[i, i] for i in range(6)], "one recorded value has no neighbours"
@@ -62,18 +62,18 @@ def test_a_point_between_takes_its_nearest_neighbours_and_none_beyond_the_ends()
 def test_two_axes_give_product_weights_and_a_hole_stays_a_hole() -> None:
     lattice, recorded = plane(3, 3), np.zeros((1, 9), np.bool_)
     recorded[0, [0, 2, 6, 8]] = True  # the four ends of a 3 x 3 grid
-    got = corners(lattice, recorded, ("temperature", "top_p"))
+    got = corners(lattice, recorded, along=("temperature", "top_p"))
     assert got.action[0, 4].tolist() == [0, 2, 6, 8] and got.weight[0, 4].tolist() == [0.25] * 4
     assert got.action[0, 1].tolist() == [0, 2, 0, 2] and got.weight[0, 1].tolist() == [0.5, 0.5, 0.0, 0.0]
     recorded[0, 8] = False
-    got = corners(lattice, recorded, ("temperature", "top_p"))
+    got = corners(lattice, recorded, along=("temperature", "top_p"))
     assert [recorded[0, got.action[0, i]].all() for i in range(9)] == [True] * 4 + [False, False, True, False, False]
 
 
 def test_the_cumulative_weight_never_draws_a_corner_without_weight() -> None:
     lattice, recorded = plane(4, 4), np.zeros((1, 16), np.bool_)
     recorded[0, [0, 3, 12, 15]] = True
-    got = corners(lattice, recorded, ("temperature", "top_p"))
+    got = corners(lattice, recorded, along=("temperature", "top_p"))
     last = np.nextafter(np.float32(1), np.float32(0))
     for action in range(16):
         for u in (0.0, *got.upto[0, action][:-1], float(last), np.nextafter(1.0, 0.0)):

@@ -10,9 +10,8 @@ import pytest
 
 from envs import recording
 from envs.lattice import Axis
-from envs.recording import PARTS, Columns, Recording, Source, read_recording
+from envs.recording import Columns, Recording, Source, read_recording
 from envs.targets import ConfigError
-from envs.world import Outcome
 
 ABSENT = {"max_tokens": "4096", "top_p": "1", "frequency_penalty": "0", "presence_penalty": "0", "model": "default"}
 Write = Callable[..., Path]
@@ -26,10 +25,6 @@ def read(columns: Columns) -> Callable[..., Recording]:
         return read_recording(Source(str(path), replace(columns, **(of or {})), absent=ABSENT, **settings))
 
     return recording
-
-
-def test_the_parts_are_those_of_an_outcome_in_its_order() -> None:
-    assert (*PARTS, "reserved") == Outcome._fields
 
 
 def test_a_unit_is_a_problem_within_a_task_type(read: Callable[..., Recording], write: Write, answers: Any) -> None:

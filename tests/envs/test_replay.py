@@ -99,7 +99,7 @@ def test_jax_and_numpy_replay_the_same_numbers(replayed: Build, write: Write, an
         outcome = jax.jit(each)(scenario.params, who, actions, noise)
         for i in rows:
             here = world.expected(scenario.params, NOW, i, ids)
-            drawn = answer(scenario, i, actions[i], noise.uniform[i])
+            drawn = answer(scenario, int(i), int(actions[i]), noise.uniform[i])
             for a, b in zip(jax.tree.leaves((here, drawn)), jax.tree.leaves((expected, outcome)), strict=True):
                 np.testing.assert_allclose(a, np.asarray(b)[i], rtol=1e-15)
 

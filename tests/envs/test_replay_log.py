@@ -78,7 +78,9 @@ def read(root: Path) -> Build:
     def build(path: Path, **changes: Any) -> Scenario:
         node = OmegaConf.load(root / "configs" / "world" / "replay_log.yaml")
         assert isinstance(node, DictConfig)
-        params = typed(OmegaConf.merge(node, {"path": str(path)}, changes), "world")
+        merged = OmegaConf.merge(node, {"path": str(path)}, changes)
+        assert isinstance(merged, DictConfig)
+        params = typed(merged, "world")
         assert isinstance(params, replay.Params)
         return replay.build(params)
 
@@ -101,7 +103,7 @@ def test_a_log_is_a_world_without_naming_a_column(read: Build, tmp_path: Path) -
     assert len(got.population.task) == 40 and got.population.spec.models == ()
     assert got.parts()[0].truncated[0, 0] == 0.5 and got.parts()[0].output_tokens[0, 0] == 100.5
     assert any("80 problems were dealt at random into 20 groups" in note for note in got.notes)
-    assert any("does not compare like with like" in note for note in got.notes)
+    assert any("one propensity throughout a task type" in note for note in got.notes)
     halves = split(got)
     assert [len(half.population.task) for half in halves] == [20, 20]
     assert not set(halves.learn.population.cluster) & set(halves.judge.population.cluster)
@@ -132,7 +134,12 @@ def test_a_log_of_few_rows_for_each_group_says_what_is_lacking(read: Build, tmp_
 
 def test_a_designed_log_needs_no_groups(read: Build, tmp_path: Path) -> None:
     problem, slot = np.repeat(np.arange(10), 8), np.tile(np.arange(4), 20)
-    known = {"problem": problem, "slot": slot, "task": problem % 2, "quality": (problem + slot) % 3 / 2.0}
+    known: dict[str, Any] = {
+        "problem": problem,
+        "slot": slot,
+        "task": problem % 2,
+        "quality": (problem + slot) % 3 / 2.0,
+    }
     write_log(tmp_path / "x.parquet", log_of(np.random.default_rng(3), 80, **known))
     got = read(tmp_path / "x.parquet", groups=0, baseline={"temperature": "0.9"})
     assert got.recorded.all() and len(got.population.task) == 10

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.special import chdtri, ndtri
 
-from envs.randomness import Purpose, episode_noise
+from envs import traffic
+from envs.randomness import Purpose, episode_noise, sizes_of
 from experiments import frozen
 from experiments.frozen import (
     LOG_ROWS,
@@ -25,7 +26,7 @@ from experiments.frozen import (
     sharpest,
     start_state,
 )
-from experiments.ope import value_of, weights_of
+from experiments.ope import value_of
 from policies.base import Choice, Decision, Feedback, Window
 from policies.build import BoundedPolicy
 from policies.constraints import window
@@ -181,7 +182,7 @@ def test_a_softmax_is_as_sharp_as_the_wanted_support_allows(share: float, seed: 
     state = learn(THOMPSON, log(seed), behavior, scenario)
     found = sharpest(SOFTMAX, state, behavior, scenario, ess_share=share)
     soft = under_bounds(softmax.Params(sharpness=found))
-    ess = design_ess(freeze("soft", soft, state, scenario), behavior, weights_of(scenario))
+    ess = design_ess(freeze("soft", soft, state, scenario), behavior, scenario.weights())
     # The search ends on the supported side; it is exact to 0.06 % of sharpness, masses to 2^-20.
     assert share * (1 - 1e-4) <= ess <= share * 1.002
 

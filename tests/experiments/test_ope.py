@@ -19,7 +19,7 @@ from evaluators.support import assess
 from experiments import ope
 from experiments.frozen import Frozen, LogRows, learn, point_mass
 from experiments.gating import Side, side, softened
-from experiments.ope import Judged, LogPlan, design_of, judge_logs, measure_ope, predict, rows_of, value_of, weights_of
+from experiments.ope import Judged, LogPlan, design_of, judge_logs, measure_ope, predict, rows_of, value_of
 from policies.features import n_features, phi
 from policies.learners import proximity
 from tests.compiled import LEARNER, gate, log, logger, under_bounds, world
@@ -179,7 +179,7 @@ def test_the_design_is_phi_of_every_slot_of_every_tasks_window(here: Side) -> No
 
 
 def test_weights_are_the_mix_shared_out_within_a_type() -> None:
-    np.testing.assert_allclose(weights_of(world()), [1 / 36] * 12 + [2 / 36] * 12)
+    np.testing.assert_allclose(world().weights(), [1 / 36] * 12 + [2 / 36] * 12)
 
 
 def test_rows_carry_whole_windows_and_the_declared_range(target: Target) -> None:

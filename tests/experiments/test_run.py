@@ -72,7 +72,8 @@ NODES = {
     "approval": {"improve": "Learner", "two_sample": "Learner"},
     "logger": {"frozen_softmax": "Learner"},
     "gate": {"default": "Learner"},
-    "drift": {"none": "", "step": "Learner"},
+    "drift": {"none": "Learner", "version_swap": "Learner"},
+    "feedback": {"immediate": ""},
     "estimator": {name: "Learner" for name in ("ips", "snips", "direct", "doubly_robust")},
 }
 TARGET = "_target_: guardband_dummies"
@@ -100,7 +101,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     for group, choices in NODES.items():
         (configs / group).mkdir(parents=True)
         for name, text in choices.items():
-            head = f"# @package estimator.{name}\n" if group == "estimator" else ""
+            head = f"# @package {group}.{name}\n" if group in ("estimator", "drift") else ""
             body = f"{TARGET}.{text}\n" if text else ""
             (configs / group / f"{name}.yaml").write_text(head + body)
     shutil.copy(compose.CONFIGS / "config.yaml", configs)
@@ -135,7 +136,7 @@ def test_a_run_writes_its_whole_config_into_a_folder_of_its_own(go: Go) -> None:
     assert (config.horizon, config.seeds, config.precision) == (50, 256, "float64")
     assert config.policy == {"_target_": "guardband_dummies.Learner", "rate": 0.6, "seen": False}
     assert list(config.estimator) == ["ips", "snips", "direct", "doubly_robust"]
-    assert config.drift is None
+    assert config.feedback is None
     assert {path.name for path in folder.iterdir()} == {"config.yaml", "done"}
 
 
@@ -183,7 +184,7 @@ def test_runs_of_the_same_second_never_share_a_folder(go: Go, monkeypatch: pytes
             "precision: got 'float46', need one of float64, float32; did you mean 'float64'?",
         ),
         ("policy=null", r"policy: got None, need one of linucb, .*"),
-        ("drift.rate=0.5", "drift.rate: got 0.5, need nothing: this choice of 'drift' has no keys"),
+        ("feedback.rate=0.5", "feedback.rate: got 0.5, need nothing: this choice of 'feedback' has no keys"),
         ("world=replay", "world.path: missing, need a string (add world.path=VALUE)"),
         ("~experiment", "experiment: got None, need a choice that is not empty: experiment=NAME"),
         ("policy._target_=os.system", r"policy\._target_: got 'os\.system', need a module of .*"),

@@ -105,10 +105,12 @@ def test_trajectories_have_items_first_and_rounds_second() -> None:
     items, learned, rows = train()
     n, k = 2 * MANY, both()[0].spec.k
     assert items.tolist() == [[0, policy, seed] for policy in (0, 1) for seed in range(MANY)]
-    for leaf in jax.tree.leaves(rows._replace(masses=0)):
+    for leaf in jax.tree.leaves(rows._replace(masses=0, delivered=0)):
         assert np.shape(leaf) in ((n, N_ROUNDS), ())
     assert rows.masses.shape == (n, N_ROUNDS, k)
-    for name in ("index", "task", "t", "centre", "action_id", "slot", "uniform", "masses"):
+    assert rows.delivered.shape == (n, N_ROUNDS, 1)
+    np.testing.assert_array_equal(rows.delivered[..., 0], np.broadcast_to(np.arange(N_ROUNDS), (n, N_ROUNDS)))
+    for name in ("index", "task", "t", "centre", "action_id", "slot", "uniform", "masses", "delivered"):
         assert getattr(rows, name).dtype == np.int32
     assert rows.reward.dtype == rows.expected.dtype == np.float64
     assert {leaf.dtype.name for leaf in jax.tree.leaves(learned)} <= {"int32", "float64", "bool"}

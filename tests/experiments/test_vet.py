@@ -156,7 +156,7 @@ REFUSED = {
     "experiment.log_sizes=[200,200]": "experiment.log_sizes: got [200, 200], need at least one size, each once",
     "experiment.ess_shares=[0.25,0.25]": "experiment.ess_shares: got [0.25, 0.25], need each share once",
     "estimator=[]": "estimator: got None, need a choice that is not empty",
-    "drift=step drift.onset=300": "drift.onset: got 300, need an evaluation of the run: an onset below horizon = 10",
+    "drift=[version_swap]": "drift.version_swap.onset: got 100, need an onset before the horizon, 10 evaluations",
     "experiment.gate_rowz=100": "did you mean 'gate_rows'?",
     "world.reward.cost=-1": "world.reward.cost: got -1",
     "gate.alpha=0": "gate.alpha: got 0.0, need a number > 0.0",
@@ -174,7 +174,7 @@ def test_a_wrong_number_is_refused_by_name(words: str, tmp_path: Path, capsys: p
 
 @pytest.mark.usefixtures("plain")
 def test_a_drift_within_the_run_moves_what_is_deployed(tmp_path: Path) -> None:
-    code, folder = go(tmp_path / "run", *WORDS, *LEAST, "drift=step", "drift.onset=5")
+    code, folder = go(tmp_path / "run", *WORDS, *LEAST, "drift=[version_swap]", "drift.version_swap.onset=5")
     assert code == 0
     table = load_results(folder).query("measure == 'deployed' and policy == 'uniform'")
     held = table.set_index(["task", "t"])["value"].unstack("task")

@@ -1,0 +1,73 @@
+"""Which rows of a file can be used, under which settings."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from envs.recording import Columns
+from envs.sources import PARTS, Source, kept_rows, listed
+from envs.targets import ConfigError
+from envs.world import Outcome
+
+Write = Callable[..., Path]
+HEADER = ("model", "problem", "temperature", "score", "tokens", "length", "error")
+
+
+def test_the_parts_are_those_of_an_outcome_in_its_order() -> None:
+    assert (*PARTS, "reserved") == Outcome._fields
+
+
+def test_names_are_listed() -> None:
+    assert (listed(None), listed("a"), listed(("a", "b"))) == ((), ("a",), ("a", "b"))
+
+
+def test_only_columns_that_were_asked_for_are_read(write: Write, answers: Any, columns: Columns) -> None:
+    path = write([(*row, "ignored") for row in answers], header=(*HEADER, "other"))
+    table, source, notes = kept_rows(Source(str(path), columns))
+    assert set(table.columns) == set(HEADER) and len(table.rows) == len(answers)
+    assert source.columns == columns and len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "cell", "need"),
+    [
+        ("temperature", "101", "a decimal number >= 0 and <= 100"),
+        ("max_tokens", "10.5", "a whole number >= 1 and <= 1000000000"),
+        ("top_p", "1.1", "a decimal number >= 0 and <= 1"),
+        ("frequency_penalty", "-2.1", "a decimal number >= -2 and <= 2"),
+        ("quality", "2", "a number >= 0 and <= 1"),
+        ("truncated", "-1", "a number >= 0 and <= 1"),
+        ("latency_ms", "-1", "a number >= 0 and <= 1e12"),
+        ("cost_usd", "free", "a number >= 0 and <= 1e12"),
+        ("propensity", "1.5", "a number >= 0 and <= 1"),
+        ("problem", "", "a value"),
+        ("task_type", " ", "a value"),
+        ("id", "p3", "a value that no other row has"),
+    ],
+)
+def test_every_column_has_its_rule(write: Write, columns: Columns, setting: str, cell: str, need: str) -> None:
+    rows = [("a", f"p{i}", 0, 1, 1, 1, 0, 1 if setting != "id" else f"p{i}") for i in range(4)]
+    rows.append(("a", "p9", 0, 1, 1, 1, 0, f'"{cell}"'))
+    path = write(rows, header=(*HEADER, "extra"))
+    with pytest.raises(ConfigError) as caught:
+        kept_rows(Source(str(path), replace(columns, **{setting: "extra"})))
+    assert f"world.columns.{setting}: got {cell!r}, need {need} in every row (column 'extra', row 5" in str(
+        caught.value
+    )
+
+
+def test_a_share_may_stand_for_several_calls(write: Write, columns: Columns) -> None:
+    rows = [("a", f"p{i}", 0, 1, 1, 1, share) for i, share in enumerate(("0.25", "true", "no"))]
+    assert len(kept_rows(Source(str(write(rows)), columns))[0].rows) == 3
+
+
+def test_a_request_length_may_be_unknown_but_not_nonsense(write: Write, columns: Columns) -> None:
+    rows = [("a", "p0", 0, 1, "", 1, 0), ("a", "p1", 0, 1, "many", 1, 0)]
+    with pytest.raises(
+        ConfigError, match=r"world\.columns\.input_tokens: got 'many', need a number >= 0 .*row 2, 1 such"
+    ):
+        kept_rows(Source(str(write(rows)), columns))
+    assert len(kept_rows(Source(str(write(rows[:1])), columns))[0].rows) == 1
