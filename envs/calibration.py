@@ -81,7 +81,7 @@ def _latency(params: Params, record: Published) -> float:
 
 def _variance_ratio(params: Params, record: Published) -> float:
     """Variance of right-or-wrong answers over all problems, over the mean variance within one."""
-    parts, between = _means(params, record, "")
+    parts, between = _means(params, record, record.temperature)
     mean = parts.quality[:, None]
     steep = np.sqrt(between)[:, None]
     of_level = (1.0 - steep) * mean + steep * np.clip(LEVELS * mean - np.arange(LEVELS), 0.0, 1.0)

@@ -14,7 +14,20 @@ from typing import NamedTuple
 from envs.arrays import Array, namespace, normal_cdf, sigmoid
 from envs.drift import Sizes
 
-__all__ = ["CUT", "Lengths", "Service", "Task", "jitter", "jitter_mean", "heat_of", "lengths", "quality", "split", "tokens"]
+__all__ = [
+    "CUT",
+    "Lengths",
+    "Service",
+    "Task",
+    "failure",
+    "heat_of",
+    "jitter",
+    "jitter_mean",
+    "lengths",
+    "quality",
+    "split",
+    "tokens",
+]
 
 CUT = 3.0  # log-normal jitter is cut at three standard deviations, so that latency has a largest value
 

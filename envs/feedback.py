@@ -13,7 +13,21 @@ import numpy as np
 
 from envs.arrays import Array, namespace, set_row
 
-__all__ = ["NEVER", "Fate", "Leaves", "Params", "Ring", "Spec", "empty", "fate", "leaves", "spec", "store", "take"]
+__all__ = [
+    "NEVER",
+    "Fate",
+    "Leaves",
+    "Params",
+    "Ring",
+    "Spec",
+    "empty",
+    "fate",
+    "kept",
+    "leaves",
+    "spec",
+    "store",
+    "take",
+]
 
 NEVER = 2**31 - 1
 
@@ -25,7 +39,8 @@ class Params:
     Attributes:
         mean_delay: of the geometric distribution before it is cut.
         missing: share of rewards that never arrive.
-        duplicated: share of rewards that arrive twice; a learner hears the copy only without `deduplicate`.
+        duplicated: share of rewards that arrive twice.
+        deduplicate: copies are told apart at the door, so nothing changes for the learner.
         max_delay: rounds that the ring remembers.
         max_arrivals: rewards delivered in one round at most; others wait.
     """
@@ -106,6 +121,13 @@ def fate(form: Spec, numbers: Leaves, uniform: Array) -> Fate:
     return Fate(xp.stack([first, xp.where(is_copied & ~is_missing, copy, never)]))
 
 
+def kept(numbers: Leaves, what: Fate) -> Fate:
+    """What the ring is to hold: copies that are told apart take no other reward's place."""
+    xp = namespace(what.delay)
+    is_dropped = xp.asarray(np.array([False, True])) & (numbers.deduplicate > 0.5)
+    return Fate(xp.where(is_dropped, np.int32(NEVER), what.delay))
+
+
 def empty(form: Spec) -> Ring:
     """Nothing pending."""
     return Ring(np.full((form.rows, 2), NEVER, np.int32), np.full(form.rows, -1, np.int32))
@@ -114,7 +136,8 @@ def empty(form: Spec) -> Ring:
 def store(form: Spec, ring: Ring, now: Array, what: Fate) -> Ring:
     """The ring with the reward of round `now`; whatever stood in its row is gone."""
     xp, row = namespace(ring.due), now % np.int32(form.rows)
-    due = xp.where(what.delay < NEVER, what.delay + now * (what.delay < NEVER), np.int32(NEVER))
+    comes = what.delay < NEVER
+    due = xp.where(comes, xp.where(comes, what.delay, np.int32(0)) + now, np.int32(NEVER))
     return Ring(set_row(ring.due, row, due), set_row(ring.round, row, now))
 
 

@@ -3,7 +3,8 @@
 Importing this module registers that id, and `guardband/PRESET-v0` for every preset. Seed i is
 seed i of the compiled simulation: the same counters make the noise, and every step is the world's
 own functions in NumPy. `info` holds the truth too: judges may read it, learners must not.
-JAX draws the noise and does not survive a fork: start processes with `context="spawn"`.
+JAX draws the noise, and what JAX has begun does not survive a fork: where an environment was reset
+before, start the processes of an `AsyncVectorEnv` with `context="spawn"`.
 """
 
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class LLMOutcome(Settings, gymnasium.Env[Observation, Any]):
         clock, noise = start(len(self.scenario.population.names)), self._noise(drawn, 0)
         context = draw(self.scenario.traffic, clock, noise.context[0])
         self._episode = _Episode(drawn, noise, 0, clock, self._stage.mailbox(), context)
-        self._tell(f"seed {drawn}: {self.n_rounds} rounds of {', '.join(self.scenario.population.names)}")
+        self._tell(self._stage.opening(drawn))
         return self._observed(self._episode)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, Info]:

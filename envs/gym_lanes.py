@@ -88,7 +88,7 @@ def ask(numbers: Numbers, lanes: Lane, noise: RoundNoise, rows: Any) -> Asked:
 
 @partial(jax.jit, static_argnames=("program",), compiler_options=COMPILER)
 def play(
-    program: Program, numbers: Numbers, lanes: Lane, noise: RoundNoise, rows: Any, actions: Any
+    program: Program, numbers: Numbers, lanes: Lane, noise: RoundNoise, rows: Any, *, actions: Any
 ) -> tuple[Lane, Round, Asked]:
     """One round of every lane whose action is not negative; the others stay.
 
@@ -133,13 +133,13 @@ def renewed(lanes: Lane, fresh: Lane, mask: Any) -> Lane:
 
 
 def numbers_of(stage: Stage) -> Numbers:
-    """What a stage's lanes share, on the device. Needs JAX's x64."""
+    """What a stage's lanes share, on the device. Call it under `own_jax`."""
     shared = Numbers(stage.scenario.params, stage.scenario.traffic, stage.fates)
     numbers: Numbers = jax.tree.map(jnp.asarray, shared)
     return numbers
 
 
 def fresh_lane(stage: Stage) -> Lane:
-    """An episode before its first round, on the device, without a leading axis. Needs JAX's x64."""
+    """An episode before its first round, on the device, without a leading axis. Call it under `own_jax`."""
     lane: Lane = jax.tree.map(jnp.asarray, Lane(start(len(stage.scenario.population.names)), stage.mailbox()))
     return lane

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from envs import feedback as mail
 from envs import presets
 from envs.arrays import Array, namespace, set_row
-from envs.drift import drift, intensity, moves_outcomes
+from envs.drift import Params, check_onsets, drift, intensity, moves_outcomes
 from envs.tasks import CLIP
 from envs.world import Scenario
 
@@ -95,16 +95,14 @@ def deliver(
         is_here = what.delay[0:1] == 0
         none = xp.zeros_like(what.delay[0:1])
         return box, Delivery(xp.where(is_here, now, none - 1), xp.where(is_here, reward, 0.0), none[0])
-    ring = mail.store(form, box.ring, now, what)
+    ring = mail.store(form, box.ring, now, mail.kept(fates, what))
     rewards = set_row(box.rewards, now % np.int32(form.rows), reward)
     rounds, arrived = [], []
     for _ in range(form.arrivals):
         ring, taken = mail.take(form, ring, now)
-        heard = (taken.round >= 0) & ~(taken.is_copy & (fates.deduplicate > 0.5))
-        rounds.append(xp.where(heard, taken.round, np.int32(-1)))
-        arrived.append(xp.where(heard, rewards[taken.row], 0.0))
-    waits = xp.sum(xp.astype(ring.due < mail.NEVER, xp.int32), axis=0, dtype=xp.int32)
-    pending = waits[0] + xp.where(fates.deduplicate > 0.5, np.int32(0), waits[1])
+        rounds.append(taken.round)
+        arrived.append(xp.where(taken.round >= 0, rewards[taken.row], 0.0))
+    pending = xp.sum(xp.astype(ring.due < mail.NEVER, xp.int32), dtype=xp.int32)
     return Mailbox(ring, rewards), Delivery(xp.stack(rounds), xp.stack(arrived), pending)
 
 
@@ -197,11 +195,18 @@ class Stage:
 
     def drifting(self, t: int) -> dict[str, float]:
         """Intensity of every component that acts at evaluation t, by name."""
-        if not self.components:
-            return {}
-        shape, onset, duration, _ = drift(self.scenario.drift)
+        named = dict(zip(self.components, self.scenario.drift, strict=True))
+        acting = {name: one for name, one in named.items() if one != Params()}
+        shape, onset, duration, _ = drift(list(acting.values()))
         levels = intensity(shape, onset, duration, t=np.int32(t)).tolist()
-        return {name: level for name, level in zip(self.components, levels, strict=True) if level > 0}
+        return {name: level for name, level in zip(acting, levels, strict=False) if level > 0}
+
+    def opening(self, seed: int) -> str:
+        """The line before the first round: how long, for whom, and when which drift begins."""
+        named = zip(self.components, self.scenario.drift, strict=True)
+        begins = ", ".join(f"{name} from evaluation {one.onset}" for name, one in named if one != Params())
+        ahead = f"; drift {begins}" if begins else ""
+        return f"seed {seed}: {self.n_rounds} rounds of {', '.join(self.scenario.population.names)}{ahead}"
 
     def sentence(self, played: Played) -> str:
         """A round in one line."""
@@ -229,8 +234,9 @@ def seed_of(name: str, value: int) -> int:
 
 def _scenario(settings: Settings) -> tuple[Scenario, tuple[str, ...]]:
     if isinstance(settings.preset, str):
-        moved = tuple(presets.components(settings.drift))
-        return presets.scenario(settings.preset, drift=settings.drift), moved
+        moved = presets.components(settings.drift)
+        check_onsets(moved, horizon=settings.horizon)
+        return presets.scenario(settings.preset, drift=settings.drift), tuple(moved)
     if settings.drift not in ("none", [], ()):
         need = "none: a scenario brings its own, give it to `build`"
         raise ValueError(f"drift = {settings.drift!r} with a scenario as preset, need {need}")
@@ -246,7 +252,8 @@ def stage(settings: Settings, modes: Sequence[str]) -> Stage:
         modes: render modes it knows.
 
     Raises:
-        ConfigError: no such preset, drift or feedback (the nearest name is given).
+        ConfigError: no such preset, drift or feedback (the nearest name is given), or a drift that begins
+            after the horizon.
         ValueError: a horizon, master seed or render mode that cannot be used; drift beside a scenario.
     """
     if not 1 <= settings.horizon <= MAX_HORIZON:
@@ -260,7 +267,7 @@ def stage(settings: Settings, modes: Sequence[str]) -> Stage:
     assert isinstance(post, mail.Params)
     scenario, components = _scenario(settings)
     n_tasks, width = len(scenario.population.names), scenario.population.features.shape[1]
-    action = spaces.MultiDiscrete(scenario.lattice.shape) if settings.coordinates else None
+    action = spaces.MultiDiscrete(list(scenario.lattice.shape)) if settings.coordinates else None
     return Stage(
         scenario=scenario,
         components=components,

@@ -21,7 +21,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.gym_lanes import Asked, Program, Round, ask, fresh_lane, numbers_of, play, renewed
-from envs.gym_noise import BLOCK, block
+from envs.gym_noise import BLOCK, block, own_jax
 from envs.gym_stage import MAX_SEED, Oracle, Played, Settings, seed_of, stage
 from envs.lattice import MODEL, Lattice
 from envs.world import Outcome
@@ -95,7 +95,7 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
         self._truth = Oracle(self.scenario) if self.oracle else None
         self._values = _columns(self.scenario.lattice)
         self._program = Program(self.scenario.world, self._stage.form)
-        with jax.enable_x64(True):
+        with own_jax():
             self._numbers, self._fresh = numbers_of(self._stage), fresh_lane(self._stage)
             self._lanes = jax.tree.map(lambda leaf: jnp.stack([leaf] * self.num_envs), self._fresh)
         self._generators: list[np.random.Generator | None] = [None] * self.num_envs
@@ -187,13 +187,12 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
             if generator is None or given is not None:
                 generator = self._generators[i] = seeding.np_random(given)[0]
             self._seeds[i] = int(generator.integers(MAX_SEED)) if given is None else given
-            names = ", ".join(self.scenario.population.names)
-            self._lines[i] = f"seed {self._seeds[i]}: {self.n_rounds} rounds of {names}"
+            self._lines[i] = self._stage.opening(int(self._seeds[i]))
         self._rounds[mask], self._over[mask] = 0, False
-        with jax.enable_x64(True):
+        with own_jax():
             self._lanes = renewed(self._lanes, self._fresh, mask)
         self._refill()
-        with jax.enable_x64(True):
+        with own_jax():
             self._asked: Asked = _host(ask(self._numbers, self._lanes, self._noise, self._rounds - self._begins))
 
     def _refill(self) -> None:
@@ -206,8 +205,8 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
         if (self._rounds - self._begins).max() >= BLOCK - 1:  # the request after this round needs a row too
             self._refill()
         rows = self._rounds - self._begins
-        with jax.enable_x64(True):
-            out = play(self._program, self._numbers, self._lanes, self._noise, rows, actions)
+        with own_jax():
+            out = play(self._program, self._numbers, self._lanes, self._noise, rows, actions=actions)
         self._lanes, (played, self._asked) = out[0], _host(out[1:])
         self._rounds += played.is_played
         round_played: Round = played

@@ -6,6 +6,7 @@ task type, so a type's mean stays where its preset put it.
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -127,6 +128,11 @@ def _latent(features: Floats, spec: FeatureSpec, effects: Effects, hidden: Float
 
 def draw_population(types: list[TaskType], effects: Effects, *, count: int, seed: int) -> tuple[Population, Latent]:
     """`count` tasks of each type and their latent effects; a function of `seed` alone."""
+    return _drawn(tuple(types), effects, count, seed)
+
+
+@lru_cache(maxsize=64)
+def _drawn(types: tuple[TaskType, ...], effects: Effects, count: int, seed: int) -> tuple[Population, Latent]:
     spec, tasks, parts = FeatureSpec(), [], []
     for i, kind in enumerate(types):
         rng = np.random.Generator(np.random.Philox(key=np.array([seed, i], np.uint64)))

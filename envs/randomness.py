@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from envs.world import Noise, World
 
-__all__ = ["DRAWS", "Purpose", "RoundNoise", "NoiseSizes", "episode_noise", "root_key", "sizes_of"]
+__all__ = ["DRAWS", "Purpose", "RoundNoise", "NoiseSizes", "episode_noise", "root_key", "round_noise", "sizes_of"]
 
 DRAWS = 1 << 20  # the decision's uniform is an integer in [0, DRAWS)
 FLOAT32_STEPS = 2.0**24  # float32 holds every multiple of 2^-24 in [0, 1)
@@ -71,7 +71,8 @@ def root_key(master_seed: jax.Array | int, purpose: jax.Array | int, seed: jax.A
     return jax.random.fold_in(jax.random.fold_in(jax.random.key(master_seed), purpose), seed)
 
 
-def _round_noise(root: jax.Array, t: jax.Array, sizes: NoiseSizes, dtype: jnp.dtype) -> RoundNoise:
+def round_noise(root: jax.Array, t: jax.Array, sizes: NoiseSizes, dtype: jnp.dtype) -> RoundNoise:
+    """The noise of one round, t, of the seed whose key is `root`."""
     def key(stream: _Stream) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(root, int(stream)), t)
 
@@ -109,4 +110,4 @@ def episode_noise(
     """
     root = root_key(master_seed, purpose, seed)
     rounds = jnp.arange(n_rounds, dtype=jnp.int32)
-    return jax.vmap(lambda t: _round_noise(root, t, sizes, jnp.dtype(dtype)))(rounds)
+    return jax.vmap(lambda t: round_noise(root, t, sizes, jnp.dtype(dtype)))(rounds)

@@ -19,6 +19,7 @@ __all__ = ["FeatureSpec", "TaskFeatures", "encode", "fingerprint", "parse_task"]
 
 CLIP = 3.0  # context entries lie in [-CLIP, CLIP], whatever a caller sends
 MAX_COUNT = 10**12
+_SHOWN = 60  # characters of a value that a message shows
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,20 @@ class TaskFeatures:
 
     def __post_init__(self) -> None:
         """Refuse what no later stage could make sense of."""
-        if self.risk_tier not in (1, 2, 3) or isinstance(self.risk_tier, bool):
-            raise ValueError(f"risk_tier = {self.risk_tier!r}, need 1 (strict), 2 or 3 (lax)")
+        if isinstance(self.risk_tier, bool) or not isinstance(self.risk_tier, int) or not 1 <= self.risk_tier <= 3:
+            raise ValueError(f"risk_tier = {_shown(self.risk_tier)}, need 1 (strict), 2 or 3 (lax)")
         for name in _COUNTS:
             _check_count(name, getattr(self, name))
         if not isinstance(self.has_external_deps, bool):
-            raise TypeError(f"has_external_deps = {self.has_external_deps!r}, need true or false")
+            raise TypeError(f"has_external_deps = {_shown(self.has_external_deps)}, need true or false")
         if not (self.model_name is None or isinstance(self.model_name, str)):
-            raise TypeError(f"model_name = {self.model_name!r}, need a string or null")
+            raise TypeError(f"model_name = {_shown(self.model_name)}, need a string or null")
         indicators = self.complexity_indicators
         if not (isinstance(indicators, tuple) and all(isinstance(i, str) for i in indicators)):
-            raise TypeError(f"complexity_indicators = {indicators!r}, need a list of strings")
+            raise TypeError(f"complexity_indicators = {_shown(indicators)}, need a list of strings")
+        _check_text("model_name", self.model_name or "")
+        for one in indicators:
+            _check_text("complexity_indicators", one)
 
 
 _COUNTS = (
@@ -71,13 +75,27 @@ _COUNTS = (
 _OPTIONAL = ("prompt_tokens", "prior_failures")
 
 
+def _shown(value: object) -> str:
+    """A value as a message shows it: never long, and an integer too long to print by its size."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to print more than 4300 digits
+        text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _check_text(name: str, text: str) -> None:
+    if text.encode("utf-8", "replace").decode() != text:
+        raise ValueError(f"{name} = {_shown(text)}, need text that UTF-8 can hold (no lone surrogates)")
+
+
 def _check_count(name: str, value: object) -> None:
     if value is None and name in _OPTIONAL:
         return
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} = {value!r}, need a whole number" + (" or null" if name in _OPTIONAL else ""))
+        raise TypeError(f"{name} = {_shown(value)}, need a whole number" + (" or null" if name in _OPTIONAL else ""))
     if not 0 <= value <= MAX_COUNT:
-        raise ValueError(f"{name} = {value}, need 0 <= {name} <= {MAX_COUNT}")
+        raise ValueError(f"{name} = {_shown(value)}, need 0 <= {name} <= {MAX_COUNT}")
 
 
 def parse_task(record: Mapping[str, object]) -> TaskFeatures:
@@ -85,17 +103,19 @@ def parse_task(record: Mapping[str, object]) -> TaskFeatures:
 
     Raises:
         ValueError: an unknown name (the message has the nearest one) or a bad value.
-        TypeError: a value of the wrong kind.
+        TypeError: a value of the wrong kind, or no object at all.
 
     >>> parse_task({"risk_tier": 1, "prompt_tokens": None}).risk_tier
     1
     """
+    if not isinstance(record, Mapping):
+        raise TypeError(f"the task is {_shown(record)}, need an object with some of the features")
     names = [f.name for f in fields(TaskFeatures)]
     for name in record:
         if name not in names:
-            near = get_close_matches(name, names, n=1)
+            near = get_close_matches(name[:_SHOWN], names, n=1) if isinstance(name, str) else []
             hint = f"did you mean {near[0]!r}?" if near else f"need some of {names}"
-            raise ValueError(f"unknown task feature {name!r}, {hint}")
+            raise ValueError(f"unknown task feature {_shown(name)}, {hint}")
     values = dict(record)
     listed = values.get("complexity_indicators", ())
     if isinstance(listed, Sequence) and not isinstance(listed, str):

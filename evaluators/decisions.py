@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from envs.lattice import AXES, MODEL, Lattice
 from policies.masses import TOTAL
 
-__all__ = ["COLUMNS", "DTYPES", "Column", "DecisionLog", "prompt_hash", "request_parameters", "take_rows"]
+__all__ = ["COLUMNS", "DTYPES", "FEEDBACK", "Column", "DecisionLog", "prompt_hash", "request_parameters", "take_rows"]
 
 Kind = Literal["text", "float", "int32", "int64", "bool", "time"]
 DTYPES: dict[Kind, str] = {
@@ -27,6 +27,7 @@ DTYPES: dict[Kind, str] = {
 }
 MIN_KEY = 16  # bytes: a guessed key would make a prompt's hash as good as the prompt
 _PROMPT = b"guardband.prompt"
+FEEDBACK = ("output_tokens", "quality", "latency_ms", "cost_usd", "failure", "truncated", "reward")  # what comes after
 
 
 class Column(NamedTuple):
@@ -111,6 +112,11 @@ class DecisionLog:
     def slot(self) -> NDArray[np.int64]:
         """(n,) window slot of each action: the feasible one that holds its id."""
         return np.asarray(np.argmax((self.action_ids == self.action_id[:, None]) & self.mask, axis=1), np.int64)
+
+    @property
+    def is_answered(self) -> NDArray[np.bool_]:
+        """(n,) False where feedback never came: all of its columns are NaN."""
+        return ~np.all([np.isnan(getattr(self, name)) for name in FEEDBACK], axis=0)
 
     @property
     def behavior(self) -> NDArray[np.float64]:

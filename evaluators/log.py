@@ -74,6 +74,8 @@ _READABLE: dict[Kind, tuple[Callable[[Any], bool], str]] = {
 def write_log(path: str | PathLike[str], log: DecisionLog) -> None:
     """Check a log and write it, whole or not at all; an existing file is replaced.
 
+    Decisions whose feedback never came are written too: all their outcome columns and the reward are NaN.
+
     Args:
         path: the file.
         log: its rows.
@@ -82,7 +84,7 @@ def write_log(path: str | PathLike[str], log: DecisionLog) -> None:
         ValueError: as `check_log`.
         TypeError: as `check_log`.
     """
-    log, file = check_log(log), Path(path)
+    log, file = check_log(log, may_lack_feedback=True), Path(path)
     version = np.full(len(log), SCHEMA_VERSION, np.int32)
     columns = [_VERSION, *COLUMNS.values()]
     arrays = [_to_arrow(version, _VERSION), *(_to_arrow(getattr(log, n), c) for n, c in COLUMNS.items())]
@@ -95,12 +97,15 @@ def write_log(path: str | PathLike[str], log: DecisionLog) -> None:
         draft.unlink(missing_ok=True)
 
 
-def read_log(path: str | PathLike[str], *, lattice: Lattice | None = None) -> DecisionLog:
+def read_log(
+    path: str | PathLike[str], *, lattice: Lattice | None = None, may_lack_feedback: bool = False
+) -> DecisionLog:
     """Read a log and refuse what can't be judged.
 
     Args:
         path: the file.
         lattice: if given, every action must lie on it.
+        may_lack_feedback: as `check_log`.
 
     Raises:
         FileNotFoundError: no file there.
@@ -120,7 +125,7 @@ def read_log(path: str | PathLike[str], *, lattice: Lattice | None = None) -> De
             got, row = version[strange[0]], strange[0]
             raise ValueError(f"{_VERSION.name}, row {row} = {got}, need {SCHEMA_VERSION}, which this code reads")
         arrays = {name: _from_arrow(table, column) for name, column in COLUMNS.items()}
-        return check_log(DecisionLog(**arrays), lattice=lattice)
+        return check_log(DecisionLog(**arrays), lattice=lattice, may_lack_feedback=may_lack_feedback)
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"{file}: {error}") from None

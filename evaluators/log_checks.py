@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.lattice import MAX_ACTIONS, Lattice
-from evaluators.decisions import COLUMNS, DTYPES, Column, DecisionLog
+from evaluators.decisions import COLUMNS, DTYPES, FEEDBACK, Column, DecisionLog
 from policies.masses import TOTAL
 
 __all__ = ["check_log"]
@@ -23,15 +23,17 @@ _SHOWN = 60  # characters of a value that a message shows
 _IDS = ("action_id", "centre", "action_ids")
 
 
-def check_log(log: DecisionLog, *, lattice: Lattice | None = None) -> DecisionLog:
+def check_log(log: DecisionLog, *, lattice: Lattice | None = None, may_lack_feedback: bool = False) -> DecisionLog:
     """Refuse a log that can't be judged; pass the rest on with its array types settled.
 
     Args:
         log: what a file or a run handed over.
         lattice: if given, every action must lie on it.
+        may_lack_feedback: let rows pass whose outcome and reward are NaN throughout: feedback that never
+            came. An audit can read them; an estimator can't (see `DecisionLog.is_answered`).
 
     Raises:
-        ValueError: no rows, shapes that disagree, NaN, a request id that stands twice, an empty
+        ValueError: no rows, shapes that disagree, NaN elsewhere, a request id that stands twice, an empty
             text, a share outside 0..1, a negative count, masses that do not sum to 2^20 or lie
             off the mask, an action outside the grid or its window, a propensity outside (0, 1]
             or other than mass / 2^20, a uniform outside [0, 2^20).
@@ -39,7 +41,7 @@ def check_log(log: DecisionLog, *, lattice: Lattice | None = None) -> DecisionLo
     """
     log = replace(log, **{name: _settled(getattr(log, name), column) for name, column in COLUMNS.items()})
     _check_shapes(log)
-    _check_values(log)
+    _check_values(log, may_lack_feedback)
     _check_window(log, lattice)
     _check_draw(log)
     return log
@@ -95,7 +97,8 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and value.encode("utf-8", "replace").decode() == value
 
 
-def _check_values(log: DecisionLog) -> None:
+def _check_values(log: DecisionLog, may_lack_feedback: bool) -> None:
+    excused = ~log.is_answered & may_lack_feedback
     for name, column in COLUMNS.items():
         values = getattr(log, name)
         if column.kind == "text":
@@ -105,7 +108,9 @@ def _check_values(log: DecisionLog) -> None:
         if column.kind == "time":
             _refuse(log, name, np.isnat(values), "a time")
         if column.kind == "float":
-            _refuse(log, name, ~np.isfinite(values), "a finite number; drop rows whose feedback never came")
+            bad = ~np.isfinite(values) & ~(excused if name in FEEDBACK else np.zeros_like(values, np.bool_))
+            need = "a finite number"
+            _refuse(log, name, bad, f"{need}; drop rows whose feedback never came" if name in FEEDBACK else need)
     order, first = np.unique(log.request_id, return_index=True)
     if len(order) < len(log):
         again = np.ones(len(log), np.bool_)

@@ -31,7 +31,6 @@ __all__ = ["Params", "run"]
 MAX_HELP_SECONDS = 1.0  # CPU, of --help
 MIN_OUTCOMES = 1.5e6  # per CPU second, of the world alone
 MAX_GROWTH_MIB = 16.0
-WORLD_SEEDS = (128, 12_800)
 MAX_CPU_SECONDS = 10.0  # for five policies x 256 seeds x 200 evaluations, after compilation
 
 
@@ -41,6 +40,7 @@ class Params:
 
     policies: dict[str, object] = field(default_factory=dict)
     repeats: int = field(default=3, metadata={"ge": 1, "le": 100})
+    world_seeds: tuple[int, int] = field(default=(128, 12_800), metadata={"ge": 1, "le": 10**7, "unit": "few, many"})
 
 
 def run(job: Job) -> Summary:
@@ -65,7 +65,7 @@ def run(job: Job) -> Summary:
                 results.add(Measurement(section="speed", measure=measure, policy=name, value=value))
             total += best
     with Progress() as progress_alone, progress_alone.stage("world alone", 1, unit="runs") as advance:
-        fast = draws.speed(_small_world(), seeds=WORLD_SEEDS, repeats=params.repeats, precision="float32")
+        fast = draws.speed(_small_world(), seeds=params.world_seeds, repeats=params.repeats, precision="float32")
         advance(1)
     claim = Claim(
         f"{len(learners)} policies x {job.run.seeds} seeds x {job.run.horizon} evaluations, after compilation",

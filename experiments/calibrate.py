@@ -182,26 +182,29 @@ def _preset_claims(found: Agreement) -> list[Claim]:
     ]  # fmt: skip
     if found.total:
         words = f"{found.within:,} of {found.total:,}"
-        claims.append(Claim("Recorded means within 2 standard errors of the preset's", words, "reported", "", None))
+        claims.append(
+            Claim("Recorded means within what they allow of the preset's", words, "reported", "2 standard errors", None)
+        )
     return claims
 
 
 def _remarks(table: Outcomes, fit: WorldFit) -> list[str]:
     """What a reader must know of the fit."""
     notes = [f"Columns read: {', '.join(f'{part} = {name}' for part, name in sorted(table.given.items()))}."]
-    if fit.noise is not None:
-        words = f"shares of {fit.noise.checks} checks" if fit.noise.kind == "binomial" else "graded"
-        notes.append(f"Scores are {words}.")
+    if fit.noise is not None and fit.noise.kind == "binomial":
+        notes.append("Answers are right or wrong." if fit.noise.checks == 1 else f"Scores: {fit.noise.checks} checks.")
     if table.given.get("temperature", "").startswith("gen_ai."):
         notes.append(
             "A decision log: where the policy looked at the task, settings and difficulty go together, and a curve "
             "is partly the choice of tasks. Logs of a frozen logger (selection, judgement) are safer to fit."
         )
+    by_form: dict[tuple[str, ...], list[str]] = {}
     for one in fit.tasks:
         if one.quality is not None:
-            free = ", ".join(one.quality.fit.free)
-            held = ", ".join(name for name in QUALITY.names if name not in one.quality.fit.free)
-            notes.append(f"{one.name}: quality fitted {free}; held {held}.")
+            by_form.setdefault(one.quality.fit.free, []).append(one.name)
         if one.length is not None and one.length.n_empty:
             notes.append(f"{one.name}: {one.length.n_empty:,} answers of 0 tokens say nothing about lengths.")
+    for free, names in by_form.items():
+        held = ", ".join(name for name in QUALITY.names if name not in free)
+        notes.append(f"Quality, fitted {', '.join(free)}; held {held or 'nothing'}: {', '.join(names)}.")
     return notes

@@ -15,7 +15,7 @@ from experiments.palette import INK
 from experiments.results import load_results
 from experiments.tables import has, one_world, rounded, select
 
-__all__ = ["CHARTS", "failure_chart", "lengths_chart", "quality_chart", "save_charts"]
+__all__ = ["CELLS", "CHARTS", "failure_chart", "lengths_chart", "quality_chart", "save_charts"]
 
 DATA = "#0072b2"
 PER_ROW = 3
@@ -63,7 +63,11 @@ def lengths_chart(table: pd.DataFrame) -> alt.FacetChart:
 
 
 CHARTS = {"quality": quality_chart, "failure": failure_chart, "lengths": lengths_chart}
-_NEEDS = {"quality": "recorded_quality", "failure": "recorded_failure", "lengths": "length_recorded"}
+CELLS = {  # the measures of the section `world` that each chart joins, one row a cell
+    "quality": ("recorded_quality", "recorded_temperature_quality", "curve_quality", "curve_temperature_quality"),
+    "failure": ("recorded_failure", "recorded_temperature_failure", "curve_failure", "curve_temperature_failure"),
+    "lengths": ("length_recorded", "length_tokens", "length_one", "length_two"),
+}
 
 
 def save_charts(run: Path) -> list[str]:
@@ -74,7 +78,7 @@ def save_charts(run: Path) -> list[str]:
     """
     table, made = load_results(run), []
     for name, draw in CHARTS.items():
-        if has(table, "world", _NEEDS[name]):
+        if has(table, "world", CELLS[name][0]):
             spec = draw(table).to_dict()
             (run / "figures").mkdir(exist_ok=True)
             (run / f"figures/calibration_{name}.svg").write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
@@ -98,7 +102,6 @@ def _by_temperature(table: pd.DataFrame, part: str, title: str) -> alt.FacetChar
     parts = [points.assign(kind="recorded"), curve.assign(kind=beyond.map({False: "fitted", True: "extrapolated"}))]
     columns = ("task", "kind", "temperature", "value", "lo", "hi")
     data = rounded(pd.concat(parts).astype({"lo": float, "hi": float}), columns)
-    data = data.astype(object).where(lambda cells: cells.notna(), None)
     base = alt.Chart().encode(x=alt.X("temperature:Q").title("temperature"))
     y = alt.Y("value:Q").scale(domain=[0, 1]).title(title)
     recorded = base.transform_filter(alt.datum.kind == "recorded")

@@ -18,17 +18,11 @@ from experiments.outcome_table import Outcomes
 from experiments.results import Results
 from experiments.task_fit import CurvePart, LengthPart, TaskFit, WorldFit
 
-__all__ = ["CELLS", "add_rows"]
+__all__ = ["add_rows"]
 
 Floats = NDArray[np.float64]
 CURVE_POINTS, LENGTH_POINTS = 41, 40
 HOTTEST = 2.0
-_CURVES = tuple(
-    f"{what}_{part}"
-    for part in ("quality", "failure")
-    for what in ("recorded", "recorded_temperature", "curve", "curve_temperature")
-)
-CELLS = (*_CURVES, "length_tokens", "length_recorded", "length_one", "length_two")  # one row a cell
 
 
 def add_rows(results: Results, world: str, table: Outcomes, fit: WorldFit) -> None:

@@ -38,13 +38,16 @@ FEW = 30  # replications below which a share is reported, not judged
 FEW_LOGS = 171  # 3 sqrt(0.95 0.05 / n) is 0.05 there; a coverage over fewer logs is reported, not judged
 
 
-def context_matters(seeing: float, blind: float) -> Claim:
-    """Best contextual value against the best single action, both exact."""
+def context_matters(seeing: float, blind: float, *, strict: bool) -> Claim:
+    """Best contextual value against the best single action, both exact; required of worlds with several task types."""
     gap = seeing - blind
     return Claim(
         "Context matters: best value seeing the context, less the best without (exact)",
-        f"{seeing:.4f} - {blind:.4f} = {gap:.4f}", "> 0.01", "exact", gap > 0.01,
-    )  # fmt: skip
+        f"{seeing:.4f} - {blind:.4f} = {gap:.4f}",
+        "> 0.01" if strict else "reported",
+        "exact",
+        gap > 0.01 if strict else None,
+    )
 
 
 def converged(policy: str, rule: str, by_task: Mapping[str, Convergence]) -> Claim:
@@ -217,6 +220,7 @@ def split_logged(said: PropensityCheck) -> Claim:
     return Claim(text, f"Holm p {said.p_value:.3g}", ">= 0.001", f"{said.n_cells} cells, 2,000 decisions", said.holds)
 
 
-def programs(count: int) -> Claim:
-    """Programs compiled by one vetting run."""
-    return Claim("Programs compiled by this run", f"{count}", f"<= {MAX_PROGRAMS}", "count", count <= MAX_PROGRAMS)
+def programs(count: int, *, strict: bool) -> Claim:
+    """Programs compiled by one vetting run; required where world and control share their programs."""
+    required = f"<= {MAX_PROGRAMS}" if strict else "reported"
+    return Claim("Programs compiled by this run", f"{count}", required, "count", count <= MAX_PROGRAMS if strict else None)

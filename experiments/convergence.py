@@ -24,7 +24,17 @@ from experiments.simulate import TRAIN_EXTRA, Plan, Trajectory, simulate
 from policies.build import BoundedPolicy
 from policies.constraints import Bounds, legal
 
-__all__ = ["KEPT_SEEDS", "PolicyRun", "Truth", "convergence_of", "deployed", "measure_runs", "run_policies", "truth_of"]
+__all__ = [
+    "KEPT_SEEDS",
+    "PolicyRun",
+    "Truth",
+    "answered",
+    "convergence_of",
+    "deployed",
+    "measure_runs",
+    "run_policies",
+    "truth_of",
+]
 
 KEPT_SEEDS = 32  # seeds whose whole trajectories are kept, for logs and the propensity check
 FLAT = 1e-12  # reward units: best and worst closer than this are equal
@@ -42,6 +52,7 @@ class PolicyRun:
         index: (s, rounds) task of the population.
         task: (s, rounds) its task type.
         delivered: (s, rounds, arrivals) rounds whose rewards were learned from then, -1 for none.
+        missing: (s, rounds) rewards that never set out.
         expected: (s, rounds) exact expected reward of the action taken.
         kept: whole trajectories of the first `KEPT_SEEDS` seeds.
     """
@@ -52,6 +63,7 @@ class PolicyRun:
     index: NDArray[np.int32]
     task: NDArray[np.int32]
     delivered: NDArray[np.int32]
+    missing: NDArray[np.bool_]
     expected: Floats
     kept: Trajectory
 
@@ -146,6 +158,7 @@ class _Slab(NamedTuple):
     index: NDArray[np.int32]
     task: NDArray[np.int32]
     delivered: NDArray[np.int32]
+    missing: NDArray[np.bool_]
     expected: Floats
     kept: Trajectory
 
@@ -153,7 +166,7 @@ class _Slab(NamedTuple):
 def _slab(rows: Trajectory, mine: NDArray[np.intp], *, room: int) -> _Slab:
     first = mine[: max(room, 0)]
     kept = jax.tree.map(lambda leaf: leaf[first], rows)
-    held = (rows.centre, rows.index, rows.task, rows.delivered, rows.expected)
+    held = (rows.centre, rows.index, rows.task, rows.delivered, rows.missing, rows.expected)
     return _Slab(*(leaf[mine] for leaf in held), kept)
 
 
@@ -202,7 +215,7 @@ def convergence_of(run: PolicyRun, truth: Truth, *, task: int, span: float, by: 
 def measure_runs(
     scenario: Scenario, runs: Sequence[PolicyRun], truth: Truth, *, by: tuple[int, ...]
 ) -> Iterator[Measurement]:
-    """Regret curves, deployed values, oracle and convergence shares, as tidy measurements.
+    """Regret curves, deployed values, oracle, convergence shares and what became of rewards, as tidy measurements.
 
     Curves end at the horizon, `TRAIN_EXTRA` evaluations before the run does. A task type in which
     no action matters has nothing to converge to, and no shares.
@@ -228,6 +241,38 @@ def measure_runs(
             if np.any(truth.best[task] - truth.worst[task] > FLAT):
                 shares = convergence_of(run, truth, task=task, span=scenario.reward_span, by=by)
                 yield from _shares(partial(row, task=name), shares)
+        yield from _feedback(partial(row, section="simulation"), run)
+
+
+def answered(delivered: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """(s, rounds) whether a round's reward was learned from by the end; `delivered` as in `PolicyRun`.
+
+    >>> answered(np.array([[[-1, -1], [0, -1], [-1, -1]]])).tolist()
+    [[True, False, False]]
+    """
+    s, rounds, arrivals = delivered.shape
+    heard = np.zeros((s, rounds + 1), np.bool_)
+    rows = np.repeat(np.arange(s), rounds * arrivals)
+    heard[rows, np.where(delivered < 0, rounds, delivered).ravel()] = True
+    return heard[:, :rounds]
+
+
+def _feedback(row: Callable[..., Measurement], run: PolicyRun) -> Iterator[Measurement]:
+    """How many rewards arrived, never set out, or were on their way at the end; nothing where all arrive at once.
+
+    Those on their way: pending, or pushed out of a full ring. Copies: deliveries that a learner heard again.
+    """
+    rounds, heard = run.task.size, answered(run.delivered)
+    if np.array_equal(run.delivered[..., 0], np.broadcast_to(np.arange(run.task.shape[1]), run.task.shape)):
+        return
+    found = {
+        "delivered": heard.sum(),
+        "missing": run.missing.sum(),
+        "censored": (~heard & ~run.missing).sum(),
+        "copies": (run.delivered >= 0).sum() - heard.sum(),
+    }
+    for name, count in found.items():
+        yield row(measure=f"feedback_{name}", n=rounds, value=float(count))
 
 
 def _curve(row: Callable[..., Measurement], values: Floats) -> Iterator[Measurement]:

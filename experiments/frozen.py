@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.arrays import Array
 from envs import traffic
+from envs.arrays import Array
 from envs.randomness import Purpose, episode_noise, sizes_of
 from envs.world import Outcome, Scenario, World
 from experiments.simulate import COMPILER, register

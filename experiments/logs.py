@@ -16,7 +16,7 @@ from envs.tasks import fingerprint
 from envs.traffic import Population
 from envs.world import Scenario
 from evaluators.decisions import DecisionLog, prompt_hash, request_parameters
-from experiments.convergence import PolicyRun
+from experiments.convergence import PolicyRun, answered
 from experiments.frozen import Frozen, LogRows
 from experiments.propensities import window_ids
 from policies.constraints import Bounds, legal
@@ -133,7 +133,11 @@ def recommendations(scenario: Scenario, rows: LogRows, candidate: Frozen, who: I
 
 
 def log_of_run(scenario: Scenario, run: PolicyRun, *, seeds: Iterable[int], who: Identity) -> DecisionLog:
-    """The decision log of a learning run's first seeds, in the order of their rounds."""
+    """The decision log of a learning run's first seeds, in the order of their rounds.
+
+    What came of a decision whose reward never arrived is NaN: nobody was told.
+    """
+    seeds = tuple(seeds)
     kept = jax.tree.map(lambda leaf: np.concatenate([leaf[s] for s in seeds]), run.kept)
     limits: Bounds = run.bounded.params.limits
     grid = scenario.lattice.decode(np.arange(scenario.lattice.size, dtype=np.int32))
@@ -143,8 +147,10 @@ def log_of_run(scenario: Scenario, run: PolicyRun, *, seeds: Iterable[int], who:
     inside = np.all((whole >= 0) & (whole < np.array(scenario.lattice.shape)), axis=-1)
     near = np.all(np.abs(offsets) <= limits.radius, axis=-1)[None]
     allowed = legal(scenario.lattice, limits)[kept.task[:, None], ids]
-    parts = {name: np.asarray(getattr(kept.outcome, name), np.float64) for name in _PARTS}
+    heard = np.concatenate([answered(run.kept.delivered[s : s + 1])[0] for s in seeds])
+    told = {name: np.asarray(getattr(kept.outcome, name), np.float64) for name in _PARTS} | {"reward": kept.reward}
+    parts = {name: np.where(heard, values, np.nan) for name, values in told.items()}
     drawn = _Drawn(
         kept.index, kept.t, kept.centre, ids, inside & near & allowed, kept.masses, kept.uniform, kept.slot
     )  # fmt: skip
-    return _log(scenario, drawn, parts | {"reward": np.asarray(kept.reward, np.float64)}, who)
+    return _log(scenario, drawn, parts, who)

@@ -15,7 +15,17 @@ from experiments.measurement import Measurement
 from experiments.results import Results, Summary
 from experiments.settings import Job
 from experiments.terminal import Progress
-from experiments.vetting import Ledger, check_questions, gate_of, judge_estimators, null_gate, open_bench, workers
+from experiments.vetting import (
+    Ledger,
+    check_questions,
+    check_range,
+    gate_of,
+    judge_estimators,
+    null_gate,
+    open_bench,
+    workers,
+    worlds_asked,
+)
 
 __all__ = ["Params", "run"]
 
@@ -47,6 +57,8 @@ def run(job: Job) -> Summary:
         raise ValueError(
             f"world = {job.choices['world']!r} has no exact truth, need a simulated world to validate against"
         )
+    worlds = worlds_asked(bench, params.null_world if params.null_replications else None)
+    check_range(job, worlds, has_gate=params.null_replications + params.gain_replications > 0)
     gate = gate_of(bench, job, ess_shares=params.ess_shares)
     with Progress() as progress:
         for judged in judge_estimators(gate, params, job, ledger=ledger, progress=progress):

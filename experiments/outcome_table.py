@@ -228,7 +228,7 @@ def _judged(bad: Mapping[str, NDArray[np.bool_]], n: int, most: float) -> list[s
     if not bad:
         return ["Every row can be used."]
     unusable = int(np.logical_or.reduce(list(bad.values())).sum())
-    said = [f"{int(rows.sum()):,} rows: {reason}" for reason, rows in bad.items()]
+    said = [f"{int(rows.sum()):,} where {reason}" for reason, rows in bad.items()]
     if unusable > most * n or unusable == n:
         need = f"at most {most:.3g} of the rows unusable, {unusable:,} of {n:,} are ({'; '.join(said)}); mend them, or"
         raise refuse("data", f"{unusable / n:.3g} unusable", f"{need} raise experiment.max_bad_share")

@@ -16,9 +16,10 @@ from envs.world import Outcome, Scenario
 from experiments.fit_quality import FAILURE, QUALITY
 from experiments.task_fit import TaskFit
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["JUDGED", "Agreement", "agreement"]
 
 Floats = NDArray[np.float64]
+JUDGED = ("quality", "failure", "truncated")
 
 
 class Agreement(NamedTuple):
@@ -35,26 +36,26 @@ def agreement(scenario: Scenario, tasks: Sequence[TaskFit], published: Sequence[
     Args:
         scenario: of the preset.
         tasks: the fit, task types in the preset's order.
-        published: its recorded means; those of quality and failure are judged.
+        published: its recorded means; those of `JUDGED` are held against it.
     """
     gaps = [_gap(scenario, i, one) for i, one in enumerate(tasks)]
     known = [one.quality.fit.values["truncation_loss"] if one.quality is not None else 0.0 for one in tasks]
-    judged = [_holds(scenario, point, known) for point in published if point.measure in ("quality", "failure")]
+    judged = [_holds(scenario, point, known) for point in published if point.measure in JUDGED]
     return Agreement(max(gaps, default=0.0), sum(judged), len(judged))
 
 
-def _line(scenario: Scenario, task: int, *, top_p: str = "") -> tuple[Floats, float, Outcome]:
-    """Temperatures of the lattice, top_p, and exact outcomes at the baseline's other settings."""
+def _line(scenario: Scenario, task: int, *, top_p: str = "", max_tokens: str = "") -> tuple[Floats, float, Outcome]:
+    """Temperatures of the lattice, top_p, and exact outcomes there; other settings the baseline's unless given."""
     lattice = scenario.lattice
     heats, nuclei = lattice.values("temperature"), lattice.values("top_p")
     points = np.repeat(lattice.decode(scenario.baseline[task : task + 1]), len(heats), axis=0)
     points[:, AXES.index("temperature")] = np.arange(len(heats))
-    at = AXES.index("top_p")
-    if top_p:
-        points[:, at] = int(np.argmin(np.abs(nuclei - float(top_p))))
+    for name, given in (("top_p", top_p), ("max_tokens", max_tokens)):
+        if given:
+            points[:, AXES.index(name)] = int(np.argmin(np.abs(lattice.values(name) - float(given))))
     row = np.int32(np.flatnonzero(scenario.population.task == task)[0])
     parts, _ = scenario.world.expected(scenario.params, np.int32(0), row, lattice.encode(points))
-    return heats, float(nuclei[points[0, at]]), parts
+    return heats, float(nuclei[points[0, AXES.index("top_p")]]), parts
 
 
 def _gap(scenario: Scenario, task: int, one: TaskFit) -> float:
@@ -73,9 +74,10 @@ def _gap(scenario: Scenario, task: int, one: TaskFit) -> float:
 def _holds(scenario: Scenario, point: Published, losses: Sequence[float]) -> bool:
     """Whether the preset's exact mean lies within what a recorded mean allows."""
     task = scenario.population.names.index(point.task)
-    heats, _, parts = _line(scenario, task, top_p=point.top_p)
-    at = int(np.argmin(np.abs(heats - float(point.temperature))))
-    loss = float(losses[task])
-    whole = float(parts.quality[at]) / max(1.0 - loss * float(parts.truncated[at]), 1e-12)
-    mean = float(parts.failure[at]) if point.measure == "failure" else whole
+    heats, _, parts = _line(scenario, task, top_p=point.top_p, max_tokens=point.max_tokens)
+    home = scenario.lattice.parameters(int(scenario.baseline[task]))["temperature"]
+    at = int(np.argmin(np.abs(heats - float(point.temperature or home))))
+    mean = float(getattr(parts, point.measure)[at])
+    if point.measure == "quality":  # no cap: what truncation takes is given back
+        mean /= max(1.0 - float(losses[task]) * float(parts.truncated[at]), 1e-12)
     return abs(mean - point.value) <= point.allowed

@@ -73,9 +73,9 @@ def _nuclei(seen: Floats) -> Grid:
         home = f"{_usual(seen, 1.0):.9g}"
         return Grid(home, home, "0.1", home)
     step = Decimal("0.1") if np.allclose(seen * 10, np.rint(seen * 10)) else Decimal("0.05")
-    low = Decimal(f"{seen.min():.9g}") // step * step
-    home = round(Decimal(f"{_usual(seen, 1.0):.9g}") / step) * step
-    return Grid(str(max(low, step)), "1.0", str(step), str(home))
+    low = max(Decimal(f"{seen.min():.9g}") // step * step, step)
+    usual = max(round(Decimal(f"{_usual(seen, 1.0):.9g}") / step) * step, low)
+    return Grid(str(low), "1.0", str(step), str(usual))
 
 
 def _caps(table: Outcomes) -> Grid:

@@ -8,10 +8,11 @@ import numpy as np
 from envs.published import Published
 from experiments.fit_length import observed_cdf
 from experiments.fit_noise import NoiseKind
+from experiments.fit_quality import QUALITY, curve_at
 from experiments.fitting import cells_of
 from experiments.outcome_table import Outcomes
 from experiments.preset_grids import Grid
-from experiments.task_fit import LengthPart, TaskFit, WorldFit
+from experiments.task_fit import PLATEAU, LengthPart, TaskFit, WorldFit
 
 __all__ = ["published_points", "short"]
 
@@ -32,13 +33,22 @@ def published_points(table: Outcomes, fit: WorldFit, grids: Mapping[str, Grid]) 
                 points += _means(table, i, measure, grids)
         if one.length is not None:
             points += _longer(one, one.length, grids, source=table.source)
-        difficulty = one.difficulty
-        is_one_check = fit.noise is not None and fit.noise == NoiseKind("binomial", 1)
-        if is_one_check and difficulty is not None and difficulty.within > 0 and difficulty.within_stderr > 0:
-            error = difficulty.ratio * difficulty.within_stderr / difficulty.within
-            words = f"{table.source}, {difficulty.n_answers} answers to {difficulty.n_problems} problems"
-            points.append(Published("variance_ratio", short(difficulty.ratio), words, one.name, stderr=short(error)))
+        if fit.noise == NoiseKind("binomial", 1):
+            points += _ratio(one, float(grids["temperature"].baseline), source=table.source)
     return points
+
+
+def _ratio(one: TaskFit, home: float, *, source: str) -> list[Published]:
+    """By how much asking again divides the variance, where the baseline's temperature lies on the plateau."""
+    found = one.difficulty
+    if one.quality is None or found is None or not (found.within > 0 and found.within_stderr > 0):
+        return []
+    values, heats = one.quality.fit.values, one.quality.fit.cells.at[:, 0]
+    if curve_at(QUALITY, values, np.array([home]))[0] < PLATEAU * np.max(curve_at(QUALITY, values, heats)):
+        return []
+    error = found.ratio * found.within_stderr / found.within
+    words = f"{source}, {found.n_answers} answers to {found.n_problems} problems"
+    return [Published("variance_ratio", short(found.ratio), words, one.name, stderr=short(error))]
 
 
 def _means(table: Outcomes, task: int, measure: str, grids: Mapping[str, Grid]) -> list[Published]:

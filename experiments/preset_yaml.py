@@ -16,6 +16,7 @@ import numpy as np
 from envs.published import Published
 from envs.reward import RewardWeights
 from experiments.fit_noise import LEVELS
+from experiments.fit_quality import FAILURE, QUALITY
 from experiments.fitting import default_of, range_of
 from experiments.preset_grids import Grid
 from experiments.preset_points import short
@@ -36,20 +37,23 @@ class Preset(NamedTuple):
     published: Sequence[Published]
 
 
-def task_numbers(one: TaskFit) -> dict[str, tuple[float | int, str]]:
-    """Every number of a task type in the yaml's order, and where it comes from."""
-    numbers: dict[str, tuple[float | int, str]] = {"weight": (one.n_rows, "recorded: its answers")}
-    for part, missing in ((one.quality, "no quality recorded"), (one.failure, "no failure recorded")):
-        names = ("q0", "t_star", "k_t", "cliff", "cliff_width", "truncation_loss")
-        if missing.startswith("no failure"):
-            names = ("failure_floor", "failing", "failure_centre", "failure_width")
-        for name in names:
-            numbers[name] = (default_of(name), f"assumed: {missing}") if part is None else _curve_number(part, name)
+def task_numbers(one: TaskFit, n_answers: int) -> dict[str, tuple[float | int, str]]:
+    """Every number of a task type in the yaml's order, and where it comes from.
+
+    Args:
+        one: the fit.
+        n_answers: of all task types, for its share of the traffic.
+    """
+    numbers: dict[str, tuple[float | int, str]] = {"weight": (one.n_rows / n_answers, "recorded: its share of answers")}
+    for kind, part, what in ((QUALITY, one.quality, "quality"), (FAILURE, one.failure, "failure")):
+        for name in kind.names:
+            assumed = (default_of(name), f"assumed: no {what} recorded")
+            numbers[name] = assumed if part is None else _curve_number(part, name)
     numbers |= _length_numbers(one, float(numbers["cliff"][0]))
     difficulty = one.difficulty
     if difficulty is not None and difficulty.n_problems:
         less = f"{difficulty.ratio:.1f} times less than m (1 - m)"
-        why = f"fitted: variance within {difficulty.n_problems} problems {difficulty.within:.4f}, {difficulty.ratio:.1f} times less than m (1 - m)"
+        why = f"fitted: variance within {difficulty.n_problems} problems {difficulty.within:.4f}, {less}"
         numbers["between"] = (difficulty.between, why)
     else:
         numbers["between"] = (0.0, "assumed: no problem was answered twice")
@@ -106,7 +110,7 @@ def _line(name: str, value: float | int, why: str) -> str:
 
 def preset_text(preset: Preset) -> str:
     """The yaml."""
-    lines = [f"# {line}" for line in _head(preset)]
+    lines, total = [f"# {line}" for line in _head(preset)], sum(one.n_rows for one in preset.fit.tasks)
     lines += ["_target_: envs.surfaces.llm_outcome.Params", f"name: {preset.name}", "lattice:"]
     lines += [f"  {name}: {_mapping(grid)}" for name, grid in _axes(preset).items()]
     base = {name: grid.baseline for name, grid in _axes(preset).items()}
@@ -114,10 +118,8 @@ def preset_text(preset: Preset) -> str:
     for one in preset.fit.tasks:
         clusters = f" to {one.n_problems:,} problems" if one.n_problems < one.n_rows else ""
         lines.append(f"  - name: {json.dumps(one.name)}  # {one.n_rows:,} answers{clusters}")
-        lines += [_line(name, value, why) for name, (value, why) in task_numbers(one).items()]
-    lines += [
-        "effects: {difficulty: 0.0, hidden: 0.0, length: 0.0, optimum: 0.0, cliff: 0.0}  # assumed: features not recorded"
-    ]
+        lines += [_line(name, value, why) for name, (value, why) in task_numbers(one, total).items()]
+    lines += ["effects: {difficulty: 0.0, hidden: 0.0, length: 0.0, optimum: 0.0, cliff: 0.0}  # assumed"]
     lines += [*_service(preset.fit), *_noise(preset.fit), f"levels: {LEVELS}"]
     worth = ", ".join(f"{name}: {value!r}" for name, value in asdict(preset.reward).items())
     lines += [f"reward: {{{worth}}}  # chosen, not recorded", "contexts_per_type: 128", "population_seed: 20260"]
@@ -133,7 +135,7 @@ def _axes(preset: Preset) -> dict[str, Grid]:
 
 def _head(preset: Preset) -> list[str]:
     return [
-        "A preset fitted to recorded answers by `experiment=calibrate`; to run it, give --config-dir its configs folder.",
+        "A preset fitted to recorded answers by experiment=calibrate; --config-dir its `configs` folder runs it.",
         f"Source: {preset.source}.",
         *(f"Read: {note}" for note in preset.notes),
         "Fitted numbers carry their standard error, clustered by problem; held and assumed ones are defaults.",
@@ -149,8 +151,8 @@ def _service(fit: WorldFit) -> list[str]:
     found = fit.latency
     if found is None:
         return ["# assumed: prices and latency were not recorded, the service is the preset's default", "service: {}"]
-    names = ("first_token_ms", "token_ms", "first_token_jitter", "token_jitter", "cold_share")
-    names += ("cold_low_ms", "cold_high_ms") if found.cold_share else ()
+    names = ["first_token_ms", "token_ms", "first_token_jitter", "token_jitter", "cold_share"]
+    names += ["cold_low_ms", "cold_high_ms"] if found.cold_share else []
     lines = [f"  {name}: {short(getattr(found, name))!r}" for name in names]
     return [
         f"service:  # latency fitted to {found.n} calls, median miss {found.line_error:.3g} ms; prices assumed",

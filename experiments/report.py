@@ -19,7 +19,7 @@ import vl_convert
 from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import charts
+from experiments import calibration_charts, charts
 from experiments.measurement import NUMBER_COLUMNS
 from experiments.results import Summary, load_results, load_summary
 from experiments.tables import has, last_values
@@ -64,6 +64,10 @@ def _cells(measure: str) -> Drawing:
 
 
 DRAWINGS = {
+    **{
+        f"calibrated_{name}": Drawing("world", calibration_charts.CELLS[name], draw)
+        for name, draw in calibration_charts.CHARTS.items()
+    },
     "regret": Drawing("simulation", ("regret",), charts.regret_chart),
     "deployed": Drawing("simulation", ("deployed", "oracle"), charts.deployed_chart),
     "convergence": Drawing("convergence", ("reached",), charts.convergence_chart),

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.arrays import Array
 from envs import feedback as mail
 from envs import traffic
+from envs.arrays import Array
 from envs.randomness import NoiseSizes, Purpose, RoundNoise, episode_noise, sizes_of
 from envs.world import Outcome, Scenario, World
 from policies.base import Choice, Decision, Feedback, Policy
@@ -64,6 +64,7 @@ class Trajectory(NamedTuple):
         reward: what the policy learned from.
         expected: exact expected reward of the drawn action.
         delivered: (..., arrivals) rounds whose rewards were learned from after this one, -1 for none.
+        missing: whether this round's reward never sets out.
     """
 
     index: Array
@@ -78,6 +79,7 @@ class Trajectory(NamedTuple):
     reward: Array
     expected: Array
     delivered: Array
+    missing: Array
 
 
 def register(kind: type) -> None:
@@ -159,7 +161,7 @@ def _round(
     centre = done.decision.window.action_ids[done.decision.window.incumbent]
     row = Trajectory(
         context.index, context.task, done.decision.t, centre, action, done.choice.slot, noise.decision, done.masses,
-        outcome, sent.reward, mean, delivered,
+        outcome, sent.reward, mean, delivered, fate.delay[0] == mail.NEVER,
     )  # fmt: skip
     return (traffic.advance(clock, context.task), learned, pending), row
 
@@ -176,15 +178,14 @@ def _deliver(
         return after, pending, jnp.where(is_here, clock.rounds, -1).reshape(1)
     ring, letters = pending
     row, rounds = clock.rounds % program.mail.rows, []
-    ring = mail.store(program.mail, ring, clock.rounds, fate)
+    ring = mail.store(program.mail, ring, clock.rounds, mail.kept(fates, fate))
     letters = jax.tree.map(lambda box, letter: box.at[row].set(letter), letters, sent)
     for _ in range(program.mail.arrivals):
         ring, taken = mail.take(program.mail, ring, clock.rounds)
         one: _Sent = jax.tree.map(lambda box, at=taken.row: box[at], letters)
-        heard = (taken.round >= 0) & ~(taken.is_copy & (fates.deduplicate > 0.5))
-        feedback = Feedback(one.reward, jnp.isfinite(one.reward) & heard)
+        feedback = Feedback(one.reward, jnp.isfinite(one.reward) & (taken.round >= 0))
         learned = program.policy.update(params, learned, one.decision, one.choice, feedback)
-        rounds.append(jnp.where(heard, taken.round, -1))
+        rounds.append(taken.round)
     return learned, (ring, letters), jnp.stack(rounds)
 
 

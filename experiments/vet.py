@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from envs.oracle import type_values
+from envs.oracle import best_of_contexts, type_values
 from envs.randomness import Purpose
 from evaluators.gates import Improvement
 from experiments import claims
@@ -27,7 +27,9 @@ from experiments.terminal import Progress
 from experiments.vetting import (
     Bench,
     Ledger,
+    build_worlds,
     check_questions,
+    check_range,
     gate_of,
     judge_estimators,
     learning_runs,
@@ -38,6 +40,7 @@ from experiments.vetting import (
     point_mass_support,
     policy_set,
     truth_for,
+    worlds_asked,
 )
 from policies.constraints import bounds, legal
 
@@ -72,6 +75,7 @@ def run(job: Job) -> Summary:
     check_questions(job, params)
     with counted() as programs, Progress() as progress:
         bench = open_bench(job)
+        check_range(job, worlds_asked(bench, params.null_world), has_gate=True)
         _world(bench, ledger)
         runs = _learn(bench, params, job, ledger=ledger, progress=progress)
         gate = gate_of(bench, job, ess_shares=params.ess_shares)
@@ -79,7 +83,7 @@ def run(job: Job) -> Summary:
         _propensities(bench, gate, runs, ledger=ledger)
         decided = _decide(gate, params, ledger)
         _replicate(bench, gate, params, job=job, ledger=ledger, progress=progress)
-        ledger.claims.append(claims.programs(programs.programs))
+        ledger.claims.append(claims.programs(programs.programs, strict=_shares_programs(bench, params)))
         with progress.stage("write", 1, unit="folder") as advance:
             files = write_evidence(job, bench, gate, decided=decided, runs=runs)
             advance(1)
@@ -103,6 +107,7 @@ def _world(bench: Bench, ledger: Ledger) -> None:
     reach = np.where(allowed[people.task], table, -np.inf)
     typed = [np.where(allowed[k], v, -np.inf).max() for k, v in enumerate(type_values(world, table=table))]
     found = {
+        "best_per_context_all_actions": float(weight @ best_of_contexts(world).value),
         "best_per_task_type": float(people.mix @ np.array(typed)),
         "best_per_context": float(weight @ reach.max(axis=1)),
     }
@@ -113,7 +118,8 @@ def _world(bench: Bench, ledger: Ledger) -> None:
         ledger.results.add(Measurement(section="world", measure=measure, world=world.name, value=value))
     spread = reach.max(axis=1) - np.where(allowed[people.task], table, np.inf).min(axis=1)
     if world.is_exact and spread.max() > FLAT:
-        ledger.claims.append(claims.context_matters(found["best_per_context"], found["best_context_blind"]))
+        seeing, blind = found["best_per_context"], found["best_context_blind"]
+        ledger.claims.append(claims.context_matters(seeing, blind, strict=len(people.names) > 1))
 
 
 def _learn(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress: Progress) -> list[PolicyRun]:
@@ -219,6 +225,13 @@ def _replicate(bench: Bench, gate: Gate, params: Params, *, job: Job, ledger: Le
                 ledger.claims.append(claims.approvals(name, approved, total, gain=gain, strict=False))
             else:
                 ledger.claims.append(claims.refusals(name, total - approved, total))
+
+
+def _shares_programs(bench: Bench, params: Params) -> bool:
+    """Whether the control world is a change of numbers only, so that its gate compiles nothing."""
+    if params.null_world is None:
+        return True
+    return build_worlds(params.null_world, bench.drift).learn.world is bench.worlds.learn.world
 
 
 def _passes(gate: Gate, params: Params, seed: int, advance: Callable[[int], None]) -> bool:

@@ -1,6 +1,6 @@
 """What a vetting run is made of: worlds, the policies compared, and their learning runs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -36,13 +36,14 @@ __all__ = [
     "Worlds",
     "build_worlds",
     "check_questions",
+    "check_range",
     "gate_of",
     "learning_runs",
     "n_items",
     "open_bench",
     "policy_set",
 ]
-__all__ += ["sides", "truth_for", "under_bounds"]
+__all__ += ["sides", "truth_for", "under_bounds", "worlds_asked"]
 
 WORKERS = 2  # programs that compile and run at once
 PILOT_SEED = 1_000_000  # of purpose TRAIN: the log that the judged target learned from
@@ -163,7 +164,9 @@ def learning_runs(
     """All learners under all rules and seeds, two programs at a time."""
     n_tasks = len(bench.worlds.learn.population.names)
     rounds = (job.run.horizon + TRAIN_EXTRA) * n_tasks
-    plan = train_plan(job.run.master_seed, job.run.seeds, n_rounds=rounds, precision=job.run.precision, feedback=bench.feedback)
+    plan = train_plan(
+        job.run.master_seed, job.run.seeds, n_rounds=rounds, precision=job.run.precision, feedback=bench.feedback
+    )
 
     def one(learner: object) -> list[PolicyRun]:
         return list(run_policies(bench.worlds.learn, _group(bench, learner), plan, progress=progress))
@@ -215,6 +218,14 @@ def null_gate(bench: Bench, null_world: object, job: Job, *, ess_shares: tuple[f
     return gate_of(bench._replace(worlds=worlds), job, ess_shares=ess_shares)
 
 
+def worlds_asked(bench: Bench, null_world: object) -> dict[str, Scenario]:
+    """The worlds that a run judges in, by their dotted name in the config; no control where `null_world` is None."""
+    found = {"world": bench.worlds.judge}
+    return (
+        found if null_world is None else found | {"experiment.null_world": build_worlds(null_world, bench.drift).judge}
+    )
+
+
 def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
     """The gate for the policy under vetting."""
     policy = under_bounds(bench, bench.worlds.learn, bench.policy)
@@ -251,6 +262,26 @@ def check_questions(job: Job, asked: Questions) -> None:
         raise refuse("experiment.log_sizes", list(asked.log_sizes), "at least one size, each once")
     if len({f"{share:g}" for share in asked.ess_shares}) < len(asked.ess_shares):
         raise refuse("experiment.ess_shares", list(asked.ess_shares), "each share once, told apart by six digits")
+
+
+def check_range(job: Job, worlds: Mapping[str, Scenario], *, has_gate: bool) -> None:
+    """Refuse, before anything is computed, rewards without a declared range where a bound is built on it.
+
+    Args:
+        job: the run.
+        worlds: by their dotted name in the config.
+        has_gate: whether the gate is asked at all.
+
+    Raises:
+        ConfigError: a world of unbounded noise, and who needs its range.
+    """
+    bounds = {name: getattr(one, "interval", "") for name, one in job.pick("estimator", dict).items()}
+    users = [f"estimator.{name}.interval = {kind}" for name, kind in bounds.items() if kind == "half_model_variance"]
+    users = ["the gate's bound"] * has_gate + users
+    for path, scenario in worlds.items():
+        if scenario.reward_range is None and users:
+            got = f"{scenario.name}, whose noise is unbounded"
+            raise refuse(path, got, f"a declared reward range for {' and '.join(users)}; see {path}.noise.kind")
 
 
 class Sizes(Protocol):

@@ -15,6 +15,21 @@ SECTION_TITLES = {
 
 # By drawing: its title, and how to read it.
 READING = {
+    "calibrated_quality": (
+        "Quality by temperature, recorded and fitted",
+        "Points are recorded means of calls that did not fail, with 95 % intervals; the line is the preset. Points share "
+        "their problems, so they move up and down together. Dashed: nothing was recorded there.",
+    ),
+    "calibrated_failure": (
+        "Failure by temperature, recorded and fitted",
+        "Points are recorded shares of failed calls, with 95 % intervals; the line is the preset. Dashed: nothing was "
+        "recorded there.",
+    ),
+    "calibrated_lengths": (
+        "Lengths of answers, recorded and fitted",
+        "Share of answers no longer than a length. Points are the record without runaway growth, answers cut off counted "
+        "as at least that long; the largest gap to a line is its Kolmogorov distance.",
+    ),
     "regret": (
         "Mean cumulative regret",
         "What was lost so far against always taking the best feasible action. A curve that "
@@ -63,7 +78,13 @@ READING = {
     ),
 }
 
-CELL_MEASURES = ("z_action", "z_slot")  # one row a cell: drawn, but left out of the report's tables
+CELL_MEASURES = (
+    *(f"{what}_{part}" for part in ("quality", "failure") for what in ("recorded", "recorded_temperature")),
+    *(f"{what}_{part}" for part in ("quality", "failure") for what in ("curve", "curve_temperature")),
+    *("length_recorded", "length_tokens", "length_one", "length_two"),
+    "z_action",
+    "z_slot",
+)  # one row a cell: drawn, but left out of the report's tables
 
 WORDS = {
     "context, action, reward": (

@@ -84,7 +84,10 @@ def _reach(axis: Axis, radius: str) -> int:
         raise ValueError(f"constraints.radius.{axis.name} = {radius}, need a number >= 0")
     steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
     if len(steps) > 1:
-        raise ValueError(f"axis {axis.name} has uneven steps {sorted(steps)}, a radius needs even ones")
+        raise ValueError(
+            f"axis {axis.name} has uneven steps {sorted(steps)}, a radius needs even ones; "
+            f"a recorded world can be put on an even grid with world.interpolate.{axis.name}=STEP"
+        )
     return int(limit // steps.pop())
 
 
@@ -109,7 +112,8 @@ def _end(axis: Axis, text: str, which: str) -> Decimal:
     if axis.name != MODEL:
         return parse_decimal(text, f"constraints.{axis.name}.{which}")
     if text not in axis.values:
-        raise refuse(f"constraints.{axis.name}.{which}", text, f"one of {', '.join(axis.values)}{nearest(text, axis.values)}")
+        need = f"one of {', '.join(axis.values)}{nearest(text, axis.values)}"
+        raise refuse(f"constraints.{axis.name}.{which}", text, need)
     return Decimal(axis.values.index(text))
 
 

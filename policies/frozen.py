@@ -45,7 +45,7 @@ class Recommendation(NamedTuple):
         window: the (k,) actions that could be chosen; its centre is the approved action.
     """
 
-    parameters: dict[str, float | int]
+    parameters: dict[str, float | int | str]
     action_id: int
     propensity: float
     masses: NDArray[np.int32]
@@ -189,12 +189,16 @@ class FrozenPolicy:
     def _reason(self, held: Window, masses: NDArray[np.int32], slot: int) -> str:
         """What was chosen against the approved parameters, and from how many."""
         home, there = (self.lattice.parameters(int(held.action_ids[s])) for s in (held.incumbent, slot))
-        moved = [f"{name} {home[name]:g} -> {there[name]:g}" for name in home if home[name] != there[name]]
+        moved = [f"{name} {_told(home[name])} -> {_told(there[name])}" for name in home if home[name] != there[name]]
         what = "moves " + ", ".join(moved) if moved else "keeps the approved parameters"
         counts = Counter(Reason(int(code)) for code in held.reason if code)
         left_out = [f"{n} {reason.name.lower().replace('_', ' ')}" for reason, n in sorted(counts.items())]
         possible = f"{np.count_nonzero(masses)} of {np.count_nonzero(held.feasible)} feasible actions had a chance"
         return f"{what}; {possible}" + (f" (left out: {', '.join(left_out)})" if left_out else "")
+
+
+def _told(value: float | int | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def freeze_policy(
@@ -222,7 +226,7 @@ def freeze_policy(
         task_types=scenario.population.names,
         features=scenario.population.spec,
         lattice=scenario.lattice,
-        reward_span=scenario.reward_span if scenario.reward_range else 1.0,
+        reward_span=scenario.reward_span,
     )
 
 

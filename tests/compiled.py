@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from envs.drift import Params as DriftParams
+from envs.feedback import Params as FeedbackParams
 from envs.lattice import AxisRange, LatticeRanges
 from envs.population import Effects, TaskType
 from envs.randomness import Purpose
@@ -81,6 +82,16 @@ def learning_runs(name: str = "small", learner: thompson.Params = LEARNER) -> tu
     plan = train_plan(0, SEEDS, n_rounds=N_ROUNDS, precision="float64")
     group = [(under_bounds(learner, name, rule=rule), rule) for rule in RULES]
     return tuple(run_policies(world(name), group, plan))
+
+
+DELAYED = FeedbackParams(mean_delay=3.0, missing=0.1, duplicated=0.1, max_delay=8, max_arrivals=2)
+
+
+@cache
+def delayed_runs(feedback: FeedbackParams = DELAYED) -> tuple[PolicyRun, ...]:
+    """The learner under both rules in the small world, its rewards late, lost and doubled."""
+    plan = train_plan(0, SEEDS, n_rounds=N_ROUNDS, precision="float64", feedback=feedback)
+    return tuple(run_policies(world(), [(under_bounds(LEARNER, rule=rule), rule) for rule in RULES], plan))
 
 
 @cache

@@ -1,5 +1,6 @@
 """Small worlds, learners and decision logs that several tests share; NumPy only, in code."""
 
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -44,10 +45,8 @@ class Run(NamedTuple):
     log: DecisionLog
 
 
-@cache
-def small_world() -> Scenario:
-    """Two task types, 12 contexts each, 6 x 8 x 3 actions, a start away from the best."""
-    params = llm_outcome.Params(
+def _params() -> llm_outcome.Params:
+    return llm_outcome.Params(
         name="small",
         lattice=LatticeRanges(
             AxisRange("0.6", "1.1", "0.1"), AxisRange("112", "812", "100"), AxisRange("0.8", "1", "0.1")
@@ -61,18 +60,32 @@ def small_world() -> Scenario:
         reward=RewardWeights(cost=80.0, latency=0.005),
         contexts_per_type=12,
     )
-    return llm_outcome.build(params)
 
 
-def under_limits(learner: Any) -> BoundedPolicy:
-    """A learner on the small world under `LIMITS`, quick to approve."""
+@cache
+def small_world() -> Scenario:
+    """Two task types, 12 contexts each, 6 x 8 x 3 actions, a start away from the best."""
+    return llm_outcome.build(_params())
+
+
+@cache
+def two_models() -> Scenario:
+    """The same with 3 temperatures, 4 caps and a choice of two models: the second answers better and costs more."""
+    dear = llm_outcome.Service(input_price=2.0, output_price=10.0)
+    grid = LatticeRanges(AxisRange("0.8", "1.0", "0.1"), AxisRange("212", "512", "100"), AxisRange("1", "1", "0.1"))
+    several = {"small": llm_outcome.Model(quality_factor=0.7), "large": llm_outcome.Model(service=dear)}
+    return llm_outcome.build(replace(_params(), name="two models", lattice=grid, models=several))
+
+
+def under_limits(learner: Any, world: Scenario | None = None) -> BoundedPolicy:
+    """A learner on the small world, or another, under `LIMITS`, quick to approve."""
     rule = approval.Params(rule="improve" if hasattr(learner, "features") else "two_sample", min_evaluations=2)
-    return bounded(small_world(), constraints=LIMITS, approval=rule, learner=learner)
+    return bounded(world or small_world(), constraints=LIMITS, approval=rule, learner=learner)
 
 
-def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0) -> Run:
+def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0, world: Scenario | None = None) -> Run:
     """A learning run in plain NumPy; the log's digest is that of the learner before its first row."""
-    here, made = small_world(), under_limits(learner)
+    here, made = world or small_world(), under_limits(learner, world)
     rng = np.random.Generator(np.random.Philox(seed))
     state, clock, rows = made.policy.init(made.params), traffic.start(2), []
     for _ in range(n_rounds):
@@ -87,11 +100,11 @@ def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0) -> Run:
         state = made.policy.update(made.params, state, done.decision, done.choice, feedback)
         clock = traffic.advance(clock, context.task)
         rows.append((int(context.index), done, int(known[2]), outcome, float(reward)))
-    return Run(made, state, _log(made, rows))
+    return Run(made, state, _log(here, made, rows))
 
 
-def _log(made: BoundedPolicy, rows: list[tuple[int, Decided, int, Outcome, float]]) -> DecisionLog:
-    people = small_world().population
+def _log(here: Scenario, made: BoundedPolicy, rows: list[tuple[int, Decided, int, Outcome, float]]) -> DecisionLog:
+    people = here.population
     index = np.array([row[0] for row in rows])
     decided = [row[1] for row in rows]
     windows = [one.decision.window for one in decided]
@@ -116,8 +129,7 @@ def _log(made: BoundedPolicy, rows: list[tuple[int, Decided, int, Outcome, float
         propensity=np.array([one.choice.mass / TOTAL for one in decided]),
         action_id=action,
         policy_digest=np.array([start] * len(rows), object),
-        **request_parameters(small_world().lattice, action),
-        model=np.array([""] * len(rows), object),
+        **({"model": np.array([""] * len(rows), object)} | request_parameters(here.lattice, action)),
         output_tokens=parts.output_tokens,
         quality=parts.quality,
         latency_ms=parts.latency_ms,

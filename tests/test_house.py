@@ -18,9 +18,9 @@ NOBODY_IMPORTS = {"tests", "notebooks", "conftest"}
 HOMES = {  # heavy packages, and who may import them when a module is loaded
     "altair": ("experiments/",),
     "duckdb": ("evaluators/", "experiments/"),
-    "gymnasium": ("envs/gym.py", "experiments/"),
+    "gymnasium": ("envs/gym", "experiments/"),
     "hydra": ("experiments/",),
-    "jax": ("envs/randomness.py", "envs/gym.py", "experiments/"),
+    "jax": ("envs/randomness.py", "envs/gym", "experiments/"),
     "matplotlib": ("experiments/",),
     "omegaconf": ("envs/fields.py", "envs/presets.py", "experiments/"),  # the typing of configs
     "pandas": ("experiments/",),

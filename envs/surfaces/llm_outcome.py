@@ -195,7 +195,7 @@ def _expected(spec: Spec, params: Numbers, t: Array, at: tuple[Array, Array]) ->
 def _hard(params: Numbers, task: Task, mean: Array, level: Array) -> Array:
     """Quality of a problem of some difficulty level; the mean over the levels is `mean`, exactly.
 
-    A share of the quality comes in steps: the l-th hardest of L problems is mastered as the mean
+    A share of the quality comes in steps: the l-th easiest of L problems is mastered as the mean
     rises from l / L to (l + 1) / L.
     """
     xp = namespace(mean)

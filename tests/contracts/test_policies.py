@@ -93,7 +93,9 @@ def under_bounds(learner: Any) -> BoundedPolicy:
 def noise() -> RoundNoise:
     """The randomness of PLAN's only seed, as NumPy arrays."""
     source = (np.uint32(PLAN.master_seed), np.uint32(PLAN.purpose), np.int32(PLAN.seeds[0]))
-    drawn: RoundNoise = jax.tree.map(np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, sizes=sizes_of(world().world), dtype="float64"))
+    drawn: RoundNoise = jax.tree.map(
+        np.asarray, episode_noise(*source, n_rounds=N_ROUNDS, sizes=sizes_of(world().world), dtype="float64")
+    )
     return drawn
 
 

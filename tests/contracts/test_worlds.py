@@ -1,4 +1,4 @@
-"""Every world of configs/world under every drift of configs/drift: finite, repeatable, bounded, exact, one in two engines.
+"""Every world of configs/world under every drift of configs/drift: finite, bounded, exact, one in two engines.
 
 Averages of draws are held against `expected`. A comparison allows Bernstein's bound where the variance is exact
 (0/1 parts), else Z standard errors and the skewness's share (Cornish-Fisher); Bonferroni over all comparisons of all
@@ -145,7 +145,7 @@ def means(name: str, drift: str, t: int) -> Any:
 
 def test_worlds_that_need_no_table_are_all_here() -> None:
     assert {"gsm8k_small", "flat_null"} <= set(WORLDS) and {"none", "version_swap", "seasonal_mix"} <= set(DRIFTS)
-    assert N_STATISTICS * ALARM == pytest.approx(1e-3) and 4.0 < Z < 6.0
+    assert pytest.approx(1e-3) == N_STATISTICS * ALARM and 4.0 < Z < 6.0
 
 
 @every_world
@@ -274,7 +274,9 @@ def test_a_drift_acts_from_its_onset_and_not_before(name: str, drift: str) -> No
 @every_world
 def test_a_drift_of_nothing_is_bit_equal_to_none(name: str) -> None:
     t = strongest("null_drift")
-    for a, b in zip(jax.tree.leaves(drawn(name, "null_drift", t)), jax.tree.leaves(drawn(name, "none", t)), strict=True):
+    for a, b in zip(
+        jax.tree.leaves(drawn(name, "null_drift", t)), jax.tree.leaves(drawn(name, "none", t)), strict=True
+    ):
         assert a.tobytes() == b.tobytes()
 
 

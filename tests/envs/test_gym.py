@@ -53,15 +53,15 @@ def played(env: LLMOutcome, seed: int, action: int = 100) -> list[tuple[float, d
 
 def test_an_id_with_its_module_needs_no_import() -> None:
     made = gymnasium.make(
-        f"envs.gym:{ENV_ID}", preset="flat_null", drift=["version_swap", "price_change"], horizon=3, master_seed=7
+        f"envs.gym:{ENV_ID}", preset="flat_null", drift=["version_swap", "price_change"], horizon=300, master_seed=7
     )
     here = made.unwrapped
     assert isinstance(here, LLMOutcome) and here.scenario.name == "flat_null"
-    assert (here.horizon, here.master_seed) == (3, 7)
+    assert (here.horizon, here.master_seed) == (300, 7)
     moved = presets.components(["version_swap", "price_change"])
     assert here.scenario.drift == tuple(moved.values())
     short = gymnasium.make(preset_id("flat_null"), horizon=3).unwrapped
-    assert isinstance(short, LLMOutcome) and short.scenario.name == "flat_null" and short.scenario.drift == ()
+    assert isinstance(short, LLMOutcome) and short.scenario.name == "flat_null"
 
 
 def test_the_next_episode_of_an_unseeded_reset_follows_from_the_last_seed(env: LLMOutcome) -> None:
@@ -187,7 +187,7 @@ def test_an_episode_longer_than_a_block_of_noise_goes_on_as_if_it_was_drawn_whol
 
 def test_coordinates_are_the_same_actions(gsm8k_small: Scenario) -> None:
     by_id, by_place = (LLMOutcome(gsm8k_small, horizon=5, coordinates=c) for c in (False, True))
-    assert by_place.action_space == gymnasium.spaces.MultiDiscrete(gsm8k_small.lattice.shape)
+    assert by_place.action_space == gymnasium.spaces.MultiDiscrete(list(gsm8k_small.lattice.shape))
     by_id.reset(seed=1)
     by_place.reset(seed=1)
     by_place.action_space.seed(0)
@@ -276,6 +276,8 @@ def test_what_cannot_be_an_environment_is_refused(gsm8k_small: Scenario) -> None
         gymnasium.make(ENV_ID, drift=["version_swop"])
     with pytest.raises(ConfigError, match=r"did you mean 'delayed'\?"):
         gymnasium.make(ENV_ID, feedback="delay")
+    with pytest.raises(ValueError, match=r"drift\.decay\.onset: got 50, need an onset before the horizon, 50"):
+        LLMOutcome("flat_null", drift="decay", horizon=50)
     with pytest.raises(ValueError, match="horizon = 0, need 1 <= horizon"):
         LLMOutcome(gsm8k_small, horizon=0)
     with pytest.raises(ValueError, match="master_seed = -1, need 0 <= master_seed"):
@@ -314,12 +316,12 @@ def test_gymnasiums_wrappers_fit(gsm8k_small: Scenario) -> None:
     counted.reset(seed=0)
     rows = [counted.step(0) for _ in range(20)]
     assert rows[-1][-1]["episode"]["l"] == 20
-    assert rows[-1][-1]["episode"]["r"] == pytest.approx(sum(row[1] for row in rows))
+    assert rows[-1][-1]["episode"]["r"] == pytest.approx(sum(float(row[1]) for row in rows))
     flat = wrappers.FlattenObservation(wrappers.NormalizeReward(make()))
     width = gsm8k_small.population.features.shape[1]
     assert flat.observation_space.shape == (width + 2,)
     observation, _ = flat.reset(seed=0)
-    assert observation in flat.observation_space and np.isfinite(flat.step(0)[1])
+    assert observation in flat.observation_space and np.isfinite(float(flat.step(0)[1]))
     space = gymnasium.spaces.Box(-3, 3, (width,), np.float64)
     alone = wrappers.TransformObservation(make(), lambda seen: seen["context"], space)
     assert alone.reset(seed=0)[0] in space

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.lattice import AXES, Axis, AxisRange, Lattice, LatticeRanges, coordinates
+from envs.lattice import AXES, MODEL, Axis, AxisRange, Lattice, LatticeRanges, coordinates, places
 
 SHAPES = st.lists(st.integers(1, 6), min_size=1, max_size=5)
 FAST = settings(derandomize=True, database=None, deadline=None, max_examples=60)
@@ -146,3 +146,45 @@ def test_too_many_actions_are_refused() -> None:
     wide = AxisRange("0", "2", "0.001")
     with pytest.raises(ValueError, match="the lattice has 4004001 actions"):
         Lattice.from_ranges(LatticeRanges(temperature=wide, presence_penalty=wide))
+
+
+def test_models_stand_in_the_order_in_which_they_were_listed() -> None:
+    grid = Lattice.from_ranges(LatticeRanges(temperature=AxisRange("0", "1", "0.5")), models=("small", "large", "fast"))
+    assert grid.axes[-1] == Axis(MODEL, ("small", "large", "fast"))
+    assert grid.shape == (3, 1, 1, 1, 1, 3) and grid.size == 9
+    assert [grid.parameters(i)["model"] for i in range(4)] == ["small", "large", "fast", "small"]  # last axis, fastest
+    assert grid.values(MODEL).tolist() == [0.0, 1.0, 2.0]
+    assert [int(place) for place in places(grid.axes[-1])] == [0, 1, 2]
+
+
+def test_a_model_is_found_by_its_name() -> None:
+    grid = Lattice.from_ranges(LatticeRanges(temperature=AxisRange("0", "1", "0.5")), models=("small", "large"))
+    assert grid.action_id({"temperature": 0.5, "model": "large"}) == 3
+    assert [grid.action_id(grid.parameters(i)) for i in range(grid.size)] == list(range(grid.size))
+
+
+def test_an_unknown_or_missing_model_is_refused_by_name() -> None:
+    grid = Lattice.from_ranges(LatticeRanges(), models=("small", "large"))
+    with pytest.raises(ValueError, match="model = 'lrge', need one of small, large"):
+        grid.action_id({"model": "lrge"})
+    with pytest.raises(ValueError, match="parameter 'model' is missing, the grid has 2 values for it"):
+        grid.action_id({})
+
+
+def test_a_model_that_nobody_chooses_is_not_a_parameter(grid: Lattice) -> None:
+    assert grid.axes[-1] == Axis(MODEL, ("",)) and "model" not in grid.parameters(0)
+    alone = Lattice.from_ranges(LatticeRanges(), models=("only",))
+    assert alone.parameters(0)["model"] == "only" and alone.action_id({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("models", "message"), [(("a", "b", "a"), "need distinct names"), ((), "need distinct ascending values")]
+)
+def test_models_must_have_distinct_names(models: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=rf"axis model = .*, {message}"):
+        Lattice.from_ranges(LatticeRanges(), models=models)
+
+
+def test_a_lattice_that_excludes_every_value_is_refused_by_name() -> None:
+    with pytest.raises(ValueError, match=r"lattice\.max_tokens: start 512, stop 128, step 1; need .* above start"):
+        Lattice.from_ranges(LatticeRanges(max_tokens=AxisRange("512", "128")))

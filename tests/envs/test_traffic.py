@@ -99,6 +99,15 @@ def test_a_season_moves_the_shares_of_the_types_as_by_hand() -> None:
     assert shares[8] == pytest.approx([0.4 * 0.125, 0.4 * 0.25 + 0.6, 0.4 * 0.625])
 
 
+@pytest.mark.parametrize("t", [0, 4, 8])
+def test_types_have_exactly_their_share_of_the_uniform(t: int) -> None:
+    who, uniform = traffic(people(), drift=[SEASON]), np.zeros((GRID, 3))
+    uniform[:, 0] = (np.arange(GRID) + 0.5) / GRID
+    freq = np.bincount(drawn(who, t, uniform).task) / GRID
+    # A type is one interval, whose points on the grid miss its length by at most 1 / GRID.
+    assert np.abs(freq - weights_at(who, t).reshape(3, COUNT).sum(axis=1)).max() <= 1.0 / GRID
+
+
 @pytest.mark.parametrize("t", [0, 3, 8, 11])
 def test_draws_under_every_drift_of_traffic_are_as_frequent_as_their_weights(t: int) -> None:
     who = traffic(people(), drift=[SEASON, SHIFT, DriftParams(onset=9, task_mix=0.25, toward="c")])

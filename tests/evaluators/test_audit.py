@@ -16,7 +16,7 @@ from policies import constraints
 from policies.base import Spec
 from policies.constraints import Limits, Radius, legal, window
 from policies.masses import TOTAL
-from tests.examples import LEARNERS, LIMITS, run_policy, small_world
+from tests.examples import LEARNERS, LIMITS, run_policy, small_world, two_models
 
 ROW = 5
 GRID = small_world().lattice
@@ -113,6 +113,22 @@ def test_nothing_is_found_in_the_log_of_any_learner(learner: str) -> None:
     run = run_policy(LEARNERS[learner], n_rounds=30)
     assert judged(run.log) == Audit(30, 1.0, 0, ())
     assert judged(run.log).holds
+
+
+MODELS = run_policy(LEARNERS["uniform"], n_rounds=30, world=two_models()).log
+
+
+def test_chosen_models_are_logged_as_sent_and_audited_like_any_other_parameter() -> None:
+    grid = two_models().lattice
+    assert set(MODELS.model) == {"small", "large"}
+    chosen = [grid.parameters(int(i))["model"] for i in MODELS.action_id]
+    assert MODELS.model.tolist() == chosen
+    assert audit(MODELS, grid, constraints=LIMITS).holds
+    other = replace(MODELS, model=np.where(np.arange(30) == ROW, "medium", MODELS.model).astype(object))
+    found = audit(other, grid, constraints=LIMITS)
+    assert found.n_violations == 1 and "the parameters sent are not those of its action" in found.violations[0]
+    small_only = audit(MODELS, grid, constraints=replace(LIMITS, model=Limits(highest="small")))
+    assert small_only.share_feasible == np.mean(MODELS.model == "small")
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from envs.lattice import Axis, Lattice
-from evaluators.decisions import COLUMNS, DecisionLog
+from evaluators.decisions import COLUMNS, FEEDBACK, DecisionLog
 from evaluators.log_checks import check_log
 from policies.masses import TOTAL
 from tests.examples import LEARNERS, run_policy, small_world
@@ -84,6 +84,23 @@ def test_a_log_that_a_policy_wrote_passes_unchanged() -> None:
     checked = check_log(LOG, lattice=small_world().lattice)
     for name in COLUMNS:
         assert np.array_equal(getattr(checked, name), getattr(LOG, name)), name
+
+
+def test_feedback_that_never_came_passes_where_it_may_and_only_whole() -> None:
+    lost = LOG
+    for name in FEEDBACK:
+        lost = replace(lost, **{name: np.where(np.arange(len(LOG)) == 3, np.nan, getattr(LOG, name))})
+    assert lost.is_answered.tolist() == [i != 3 for i in range(len(LOG))]
+    check_log(lost, may_lack_feedback=True)
+    with pytest.raises(ValueError, match=r"row 3 .* = nan, need .* feedback never came \(1 of 8 rows"):
+        check_log(lost)
+    for name in FEEDBACK:  # one of them alone is a fault
+        part = replace(lost, **{name: np.where(np.arange(len(LOG)) == 3, 0.5, getattr(lost, name))})
+        with pytest.raises(ValueError, match=r"row 3 .* = nan, need a finite number"):
+            check_log(part, may_lack_feedback=True)
+    with pytest.raises(ValueError, match=r"guardband.context, row 3, entry 0 .* = nan, need a finite number \("):
+        context = np.where(np.arange(len(LOG))[:, None] == 3, np.nan, LOG.context)
+        check_log(replace(lost, context=context), may_lack_feedback=True)
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from experiments.calibration_charts import CELLS
 from experiments.results import Claim, Results, Summary, load_results, write_summary
 
 POLICIES = {"fixed": 0.0, "uniform": 0.1, "epsilon_greedy": 0.6, "linucb": 0.85, "thompson": 1.0}
@@ -31,6 +32,7 @@ def make_results() -> Results:
             _add_estimates(results, rng, estimator, n, spread)
     _add_gate(results)
     _add_propensities(results, rng)
+    _add_calibration(results)
     speed = {"measure": ["compile_seconds", "decisions_per_second"], "value": [6.1, 310_000.0]}
     results.extend({"section": "speed", "world": WORLD} | speed)
     return results
@@ -164,3 +166,9 @@ def _add_propensities(results: Results, rng: np.random.Generator) -> None:
         for measure, cells in (("z_action", 60), ("z_slot", 25)):
             columns = {"policy": policy, "n": np.arange(cells), "value": rng.normal(size=cells)}
             results.extend(_at("propensity", measure) | columns)
+
+
+def _add_calibration(results: Results) -> None:
+    cells = {"task": "bugfix", "n": np.arange(3), "value": np.array([0.1, 0.5, 0.9])}
+    for measure in (measure for measures in CELLS.values() for measure in measures):
+        results.extend(_at("world", measure) | cells)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import benchmark, exporting
+from experiments import benchmark, draws, exporting
 from experiments.results import load_results, load_summary
 from experiments.run import main
 from tests.compiled import small
@@ -19,15 +19,16 @@ WORDS = (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one benchmark of one policy."""
     place = tmp_path_factory.mktemp("benchmark")
-    assert main([*WORDS, f"hydra.run.dir={place}"]) == 0
+    assert main([*WORDS, "experiment.world_seeds=[128,256]", f"hydra.run.dir={place}"]) == 0
     return place
 
 
 def test_cpu_time_and_compilation_are_told_by_policy(folder: Path) -> None:
     table = load_results(folder)
     assert set(table["section"]) == {"speed"}
-    assert set(table["policy"]) == {"fixed"}
+    assert set(table["policy"]) == {"fixed", "world alone"}
     value = table.set_index("measure")["value"]
+    assert value["outcomes_per_cpu_second"] > 0 and value["memory_growth_mib"] >= 0
     each = value["cpu_seconds"] / (8 * 20) * 1e6
     assert value["cpu_microseconds_per_evaluation"] == pytest.approx(each)
     assert 0 < value["cpu_seconds"] < value["compile_cpu_seconds"]
@@ -39,7 +40,9 @@ def test_the_folder_is_whole_and_has_no_candidate(folder: Path) -> None:
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert files == set(summary.files) == {"config.yaml", "results.parquet", "report.html", "summary.json"}
     assert summary.verdict == "measured"
-    claim, helped = summary.claims
+    claim, fast, memory, helped = summary.claims
+    assert [c.required for c in (fast, memory)] == [">= 1.5 M", "<= 16 MiB"]
+    assert memory.claim == "World alone: largest memory with 256 seeds over that with 128"
     assert (helped.claim, helped.required) == ("--help", "< 1 CPU s")
     assert claim.claim == "1 policies x 8 seeds x 20 evaluations, after compilation"
     assert (claim.required, claim.holds) == ("< 10 CPU s", True)
@@ -50,10 +53,13 @@ def test_the_claim_fails_when_a_policy_is_slow(
 ) -> None:
     monkeypatch.setattr(benchmark, "_timed", lambda *_, **__: (1.0, 10.0, 1))
     monkeypatch.setattr(benchmark, "_help_seconds", lambda _: 1.0)
+    monkeypatch.setattr(draws, "speed", lambda *_, **__: draws.Speed(1.4e6, 17.0, (128, 256)))
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     assert main([*WORDS, f"hydra.run.dir={tmp_path}"]) == 0
-    claim, helped = load_summary(tmp_path).claims
+    claim, fast, memory, helped = load_summary(tmp_path).claims
     assert (claim.measured, claim.holds) == ("10.0 CPU s", False)
+    assert (fast.measured, fast.holds) == ("1.40 M", False)
+    assert (memory.measured, memory.holds) == ("+17.0 MiB", False)
     assert (helped.measured, helped.holds) == ("1.00 CPU s", False)
     assert main([*WORDS, f"hydra.run.dir={tmp_path}", "strict=true"]) == 1
-    assert "2 of 2 claims fail" in capsys.readouterr().err
+    assert "4 of 4 claims fail" in capsys.readouterr().err

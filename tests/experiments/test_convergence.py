@@ -8,12 +8,15 @@ import jax
 import numpy as np
 import pytest
 
+from envs.drift import Params as DriftParams
+from envs.surfaces import llm_outcome
 from envs.world import Outcome
 from experiments import convergence
 from experiments.convergence import (
     KEPT_SEEDS,
     PolicyRun,
     Truth,
+    answered,
     at_clock,
     convergence_of,
     deployed,
@@ -26,7 +29,7 @@ from experiments.convergence import (
 from experiments.measurement import Measurement
 from experiments.simulate import TRAIN_EXTRA, Trajectory
 from policies.constraints import legal
-from tests.compiled import HORIZON, LEARNER, N_ROUNDS, SEEDS, learning_runs, under_bounds, world
+from tests.compiled import HORIZON, LEARNER, N_ROUNDS, PARAMS, SEEDS, learning_runs, under_bounds, world
 
 T = HORIZON + TRAIN_EXTRA
 POLICY = under_bounds(LEARNER)
@@ -47,6 +50,12 @@ BY_HAND = Truth(
     best=np.array([[0.8, 0.8, 0.2], [0.7, 0.7, 1.0]]),
     worst=np.array([[0.2, 0.2, 0.0], [0.0, 0.0, 0.1]]),
 )
+BY_HAND_LONG = BY_HAND._replace(  # nothing to converge to, so that counts stand alone
+    value=(np.zeros((2, 144)),) * 2,
+    best_here=(np.zeros(24),) * 2,
+    best=np.zeros((2, 3)),
+    worst=np.zeros((2, 3)),
+)
 
 
 def made_up(centre: list[int], index: list[int], taken: list[int]) -> PolicyRun:
@@ -54,14 +63,88 @@ def made_up(centre: list[int], index: list[int], taken: list[int]) -> PolicyRun:
     regime = [0, 0, 0, 0, 1, 1]
     expected = [TABLES[r][i, a] for r, i, a in zip(regime, index, taken, strict=True)]
     task = np.array([[0, 1] * 3], np.int32)
-    return PolicyRun(
-        POLICY, "improve", np.array([centre]), np.array([index]), task, task[..., None], np.array([expected]), NOTHING
-    )
+    columns = (np.array([centre]), np.array([index]), task, np.arange(6).reshape(1, 6, 1), task > 1)
+    return PolicyRun(POLICY, "improve", *columns, np.array([expected]), NOTHING)
 
 
 def test_rounds_in_turn_become_evaluations_of_task_types() -> None:
     turns = np.array([[0, 1] * 3])
     assert at_clock(np.array([[0, 1, 10, 11, 20, 21]]), turns, 2).tolist() == [[[0, 10, 20], [1, 11, 21]]]
+
+
+def test_in_mixed_traffic_every_evaluation_has_the_types_next_request_and_at_last_its_last() -> None:
+    """Rounds 0 to 5 are types 0, 0, 1, 0, 0, 1; evaluations begin at rounds 0, 2 and 4."""
+    mixed = np.array([[0, 0, 1, 0, 0, 1]])
+    assert at_clock(np.arange(6)[None], mixed, 2).tolist() == [[[0, 3, 4], [2, 2, 5]]]
+    early = np.array([[0, 1, 0, 0, 0, 0]])
+    assert at_clock(np.arange(6)[None], early, 2).tolist() == [[[0, 2, 4], [1, 1, 1]]]
+    never = at_clock(np.arange(6)[None], np.zeros((1, 6), np.int32), 2)
+    assert never[0, 0].tolist() == [0, 2, 4] and np.isnan(never[0, 1]).all()
+
+
+def test_in_mixed_traffic_a_type_without_requests_deploys_its_start() -> None:
+    """Types 0, 0, 0, 0, 0, 1; starts are action `s` of both types; the world moves at evaluation 2, rounds 4 and 5."""
+    run = made_up(centre=[0, 1, 2, 1, 0, 1], index=[0, 1, 0, 1, 0, 2], taken=[0, 0, 2, 2, 0, 1])
+    mixed = replace(run, task=np.array([[0, 0, 0, 0, 0, 1]]))
+    # type 0 at rounds 0, 2, 4: actions 0, 2, then 0 after the drift; type 1 next at round 5: action 1 throughout
+    np.testing.assert_allclose(deployed(mixed, BY_HAND), [[[0.2, 0.8, 0.2], [0.7, 0.7, 0.1]]])
+    alone, start = replace(run, task=np.zeros((1, 6), np.int32)), np.array([0, 2])
+    moved = replace(POLICY, params=POLICY.params._replace(start=start))
+    # no request of type 1: its start, action 2, is worth 0 and, after the drift, 1
+    np.testing.assert_allclose(deployed(replace(alone, bounded=moved), BY_HAND)[0, 1], [0.0, 0.0, 1.0])
+
+
+def test_in_mixed_traffic_regret_is_the_mean_over_an_evaluations_requests_of_any_type() -> None:
+    run = made_up(centre=[0] * 6, index=[0, 1, 0, 1, 0, 2], taken=[0, 0, 2, 2, 0, 0])
+    mixed = replace(run, task=np.array([[0, 0, 0, 0, 0, 1]]))
+    # evaluation 1: 0.9 - 0.1 and 0.7 - 0.3; 2: 0 and 0; 3, after the drift: 0.1 - 0.1 and 1 - 0.2
+    np.testing.assert_allclose(regret(mixed, BY_HAND), [[0.6, 0.6, 1.0]])
+
+
+MOVING = {
+    "ramp": DriftParams(shape="ramp", onset=3, duration=8, quality_factor=0.5),
+    "prompts": DriftParams(shape="ramp", onset=2, duration=4, prompt_divergence=0.1),
+    "mix": DriftParams(shape="season", duration=12, task_mix=0.6),
+}
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_the_truth_of_a_moving_world_has_one_entry_per_regime(kind: str) -> None:
+    scenario = llm_outcome.build(PARAMS, drift=(MOVING[kind],))
+    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T)
+    assert truth.begins == scenario.regimes(T) and len(truth.begins) > 4
+    assert len(truth.value) == len(truth.best_here) == len(truth.begins)
+    assert truth.best.shape == truth.worst.shape == (2, T)
+    task = scenario.population.task
+    for t in range(0, T, 3):
+        table, weight = scenario.table(t=t), scenario.weights(t=t)
+        for k in (0, 1):
+            mine = task == k
+            wanted = weight[mine] @ table[mine] / weight[mine].sum()
+            np.testing.assert_allclose(truth.value[truth.regime(T)[t]][k], wanted, rtol=1e-12)
+
+
+def test_under_a_prompt_shift_a_types_value_is_weighted_by_what_is_asked_then() -> None:
+    scenario = llm_outcome.build(PARAMS, drift=(MOVING["prompts"],))
+    truth, mine = truth_of(scenario, scenario, LIMITS, n_evaluations=T), scenario.population.task == 0
+    plain = scenario.table()[mine].mean(axis=0)
+    np.testing.assert_allclose(truth.value[0][0], plain, rtol=1e-12)
+    assert np.abs(truth.value[-1][0] - plain).max() > 1e-3  # the same table, other weights
+    np.testing.assert_array_equal(truth.best_here[0], truth.best_here[-1])
+
+
+def test_runs_in_mixed_traffic_follow_the_mix_and_keep_their_laws() -> None:
+    scenario = llm_outcome.build(PARAMS, drift=(MOVING["mix"],))
+    plan = train_plan(0, SEEDS, n_rounds=N_ROUNDS, precision="float64")
+    (run,) = run_policies(scenario, [(under_bounds(LEARNER), "two_sample")], plan)
+    shares = np.stack([scenario.weights(t=t)[scenario.population.task == 0].sum() for t in range(T)])
+    counts = (run.task == 0).reshape(SEEDS, T, 2).sum(axis=2).mean(axis=0)
+    # 64 draws an evaluation, 30 evaluations: |z| > 4.5 somewhere has probability 2e-4.
+    assert np.all(np.abs(counts / 2 - shares) <= 4.5 * np.sqrt(shares * (1 - shares) / (2 * SEEDS)) + 1e-12)
+    assert shares.min() < 0.4 < 0.7 < shares.max()
+    truth = truth_of(scenario, scenario, LIMITS, n_evaluations=T)
+    assert np.all(np.diff(regret(run, truth), axis=1) >= -1e-12)
+    assert np.all(deployed(run, truth) <= truth.best[None] + 1e-12)
 
 
 def test_the_deployed_value_is_the_mean_over_the_types_tasks_before_and_after_a_drift() -> None:
@@ -187,11 +270,41 @@ def test_curves_reach_the_horizon_whatever_evaluations_are_asked_for() -> None:
 
 def test_one_seed_has_no_standard_error() -> None:
     run = learning_runs()[0]
-    columns = (run.centre, run.index, run.task, run.delivered, run.expected)
+    columns = (run.centre, run.index, run.task, run.delivered, run.missing, run.expected)
     one = PolicyRun(run.bounded, run.rule, *(column[:1] for column in columns), run.kept)
     truth = truth_of(world(), world(), LIMITS, n_evaluations=T)
     curves = [row for row in rows_of([one], truth, "small") if row.t is not None]
     assert {(row.stderr, row.lo, row.hi) for row in curves} == {(None, None, None)}
+
+
+def late(delivered: list[list[int]], missing: list[bool]) -> PolicyRun:
+    """Two task types for three evaluations, with feedback as told."""
+    run = made_up(centre=[0, 1, 2, 1, 2, 2], index=[0, 2, 0, 3, 1, 2], taken=[0, 1, 2, 1, 0, 2])
+    return replace(run, delivered=np.array([delivered]), missing=np.array([missing]))
+
+
+def test_what_became_of_every_reward_is_counted() -> None:
+    """Six rounds: 0, 2, 3 and 5 are heard, 2 twice; 1 never set out; 4 was on its way at the end."""
+    heard = [[-1, -1], [0, -1], [2, -1], [3, 2], [-1, -1], [5, -1]]
+    run = late(heard, [False, True, False, False, False, False])
+    assert answered(run.delivered).tolist() == [[True, False, True, True, False, True]]
+    found = {row.measure: row for row in measure_runs(world(), [run], BY_HAND_LONG, by=(1,))}
+    counts = {name: found[f"feedback_{name}"].value for name in ("delivered", "missing", "censored", "copies")}
+    assert counts == {"delivered": 4, "missing": 1, "censored": 1, "copies": 1}
+    assert {row.n for name, row in found.items() if name.startswith("feedback")} == {6}
+    assert {(row.policy, row.section) for name, row in found.items() if name.startswith("feedback")} == {
+        ("thompson", "simulation")
+    }
+
+
+def test_immediate_feedback_adds_no_counts_but_a_lost_reward_does() -> None:
+    at_once = [[t] for t in range(6)]
+    still = measure_runs(world(), [late(at_once, [False] * 6)], BY_HAND_LONG, by=(1,))
+    assert not any(row.measure.startswith("feedback") for row in still)
+    at_once[3] = [-1]
+    lost = measure_runs(world(), [late(at_once, [t == 3 for t in range(6)])], BY_HAND_LONG, by=(1,))
+    counts = {row.measure: row.value for row in lost if row.measure.startswith("feedback")}
+    assert counts == {"feedback_delivered": 5, "feedback_missing": 1, "feedback_censored": 0, "feedback_copies": 0}
 
 
 def test_a_world_in_which_nothing_matters_has_no_convergence_shares() -> None:
@@ -212,7 +325,8 @@ def test_seeds_keep_their_order_across_slabs_and_only_the_first_keep_their_whole
         for begin in range(0, len(items), slab):
             part = items[begin : begin + slab]
             column = np.repeat(100 * part[:, 1:2] + part[:, 2:], 4, axis=1)
-            leaves: dict[str, Any] = dict.fromkeys(Trajectory._fields, column) | {"outcome": Outcome(*[column] * 7)}
+            parts = {"outcome": Outcome(*[column] * 7), "delivered": column[..., None]}
+            leaves: dict[str, Any] = dict.fromkeys(Trajectory._fields, column) | parts
             yield part, None, Trajectory._make(leaves[name] for name in Trajectory._fields)
 
     monkeypatch.setattr(convergence, "simulate", fake)
@@ -222,4 +336,4 @@ def test_seeds_keep_their_order_across_slabs_and_only_the_first_keep_their_whole
         for column in (run.centre, run.index, run.expected):
             np.testing.assert_array_equal(column, np.repeat(wanted[:, None], 4, axis=1))
         for leaf in jax.tree.leaves(run.kept):
-            np.testing.assert_array_equal(leaf[:, 0], wanted[:KEPT_SEEDS])
+            np.testing.assert_array_equal(leaf[:, 0].ravel(), wanted[:KEPT_SEEDS])

@@ -7,12 +7,13 @@ import pytest
 
 from envs.tasks import fingerprint
 from evaluators.audit import audit
-from evaluators.decisions import DecisionLog
-from evaluators.log import read_log, write_log
+from evaluators.decisions import FEEDBACK, DecisionLog, take_rows
+from evaluators.log import check_log, read_log, write_log
+from experiments.convergence import answered
 from experiments.frozen import point_mass
 from experiments.logs import Identity, log_of_rows, log_of_run, recommendations
 from policies.masses import TOTAL
-from tests.compiled import LIMITS, learning_runs, log, logger, world
+from tests.compiled import LIMITS, N_ROUNDS, delayed_runs, learning_runs, log, logger, world
 
 WHO = Identity("test", "ab" * 32, 7)
 pytestmark = pytest.mark.slow
@@ -61,6 +62,25 @@ def test_a_learning_runs_log_passes_the_files_checks(tmp_path: Path) -> None:
     write_log(tmp_path / "log.parquet", whole)
     assert len(whole) == 3 * run.centre.shape[1]
     np.testing.assert_array_equal(whole.centre[: run.centre.shape[1]], run.centre[0])
+
+
+def test_a_decision_whose_reward_never_arrived_tells_nothing_of_its_outcome(tmp_path: Path) -> None:
+    run, n = delayed_runs()[0], 3 * N_ROUNDS
+    late = log_of_run(world(), run, seeds=range(3), who=WHO)
+    heard = answered(run.delivered[:3]).ravel()
+    assert 0.5 * n < heard.sum() < n
+    np.testing.assert_array_equal(late.is_answered, heard)
+    for name in FEEDBACK:
+        np.testing.assert_array_equal(np.isnan(getattr(late, name)), ~heard, err_msg=name)
+    np.testing.assert_array_equal(late.reward[heard], run.kept.reward[:3].ravel()[heard])
+    assert np.isfinite(late.propensity).all() and audit(late, world().lattice, constraints=LIMITS).holds
+    path = tmp_path / "late.parquet"
+    write_log(path, late)
+    with pytest.raises(ValueError, match=r"late.parquet: gen_ai.usage.output_tokens, row .* = nan, need .* drop rows"):
+        read_log(path)  # an estimator's view
+    back = read_log(path, lattice=world().lattice, may_lack_feedback=True)
+    np.testing.assert_array_equal(back.reward, late.reward)
+    check_log(take_rows(back, back.is_answered))
 
 
 def test_recommendations_of_the_logger_itself_are_its_log(written: DecisionLog) -> None:

@@ -100,3 +100,25 @@ def test_a_recorded_world_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
     )  # fmt: skip
     assert main([*words, f"hydra.run.dir={tmp_path / 'run'}"]) == 2
     assert "world = 'replay' has no exact truth, need a simulated world" in capsys.readouterr().err
+
+
+FREE = ("world.noise.kind=gaussian", "experiment.ope_logs=4", "experiment.log_sizes=[200]")
+
+
+def test_rewards_without_a_range_are_refused_at_once_where_a_bound_needs_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert go(tmp_path / "refused", *FREE) == 2
+    told = capsys.readouterr().err
+    assert "need a declared reward range for the gate's bound and estimator.doubly_robust.interval" in told
+
+
+@pytest.mark.slow
+def test_rewards_without_a_range_are_judged_by_estimators_that_need_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "write_report", lambda out: out)
+    without = ("experiment.null_replications=0", "experiment.gain_replications=0")
+    assert go(tmp_path / "free", *FREE, *without, "estimator.doubly_robust.interval=t") == 0
+    values = load_results(tmp_path / "free").query("measure == 'rmse'").set_index("estimator")["value"]
+    assert set(values.index) == {"ips", "snips", "direct", "doubly_robust"} and values.between(0, 1).all()

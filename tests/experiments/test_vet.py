@@ -13,7 +13,7 @@ from experiments import exporting
 from experiments.results import load_results, load_summary
 from experiments.run import main
 from policies.masses import TOTAL
-from tests.compiled import HORIZON, SIZES, SMALL, TWO_POLICIES
+from tests.compiled import HORIZON, SEEDS, SIZES, SMALL, TWO_POLICIES
 
 QUICK = ("experiment.ope_logs=4", "experiment.gate_replications=3")
 WORDS = (*SMALL, *TWO_POLICIES, *QUICK)
@@ -76,6 +76,7 @@ def test_the_results_have_every_section_and_what_the_report_needs(first: Path) -
     curves = table[table["measure"] == "regret"].groupby(["policy", "rule"])["t"]
     assert set(curves.groups) == {("uniform", "two_sample"), ("thompson", "improve"), ("thompson", "two_sample")}
     assert set(curves.max()) == {HORIZON}
+    assert not table["measure"].str.startswith("feedback_").any()  # all of it arrived at once
 
 
 def test_context_is_worth_something_under_the_hard_limits(first: Path) -> None:
@@ -157,6 +158,9 @@ REFUSED = {
     "experiment.ess_shares=[0.25,0.25]": "experiment.ess_shares: got [0.25, 0.25], need each share once",
     "estimator=[]": "estimator: got None, need a choice that is not empty",
     "drift=[version_swap]": "drift.version_swap.onset: got 100, need an onset before the horizon, 10 evaluations",
+    "world.noise.kind=gaussian": "world: got 'gsm8k_small, whose noise is unbounded', need a declared reward range for "
+    "the gate's bound and estimator.doubly_robust.interval = half_model_variance; see world.noise.kind",
+    "experiment.null_world.noise.kind=heavy": "experiment.null_world: got 'flat_null, whose noise is unbounded'",
     "experiment.gate_rowz=100": "did you mean 'gate_rows'?",
     "world.reward.cost=-1": "world.reward.cost: got -1",
     "gate.alpha=0": "gate.alpha: got 0.0, need a number > 0.0",
@@ -179,6 +183,29 @@ def test_a_drift_within_the_run_moves_what_is_deployed(tmp_path: Path) -> None:
     table = load_results(folder).query("measure == 'deployed' and policy == 'uniform'")
     held = table.set_index(["task", "t"])["value"].unstack("task")
     assert np.all(held.loc[6] < 0.8 * held.loc[5])  # quality falls to 61 % from evaluation 5 (counted from 0) on
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("plain")
+def test_late_feedback_is_counted_by_policy_and_what_never_came_is_not_in_the_logs(tmp_path: Path) -> None:
+    code, folder = go(tmp_path / "run", *WORDS, *LEAST, "feedback=delayed")
+    assert code == 0
+    table, n_rounds = load_results(folder), 2 * (HORIZON + 20)
+    counts = table[table["measure"].str.startswith("feedback_")]
+    for policy, rule in (("uniform", "two_sample"), ("thompson", "improve"), ("thompson", "two_sample")):
+        mine = counts[(counts["policy"] == policy) & (counts["rule"] == rule)]
+        held = mine.set_index("measure")["value"]
+        assert held["feedback_delivered"] + held["feedback_missing"] + held["feedback_censored"] == SEEDS * n_rounds
+        # 5 % of 1,920 rewards are lost; 4.5 standard errors either way
+        assert abs(held["feedback_missing"] / (SEEDS * n_rounds) - 0.05) < 4.5 * np.sqrt(
+            0.05 * 0.95 / (SEEDS * n_rounds)
+        )
+        assert held["feedback_censored"] > 0 and held["feedback_copies"] == 0
+        log = read_log(folder / f"log/learning_{policy}_{rule}.parquet", may_lack_feedback=True)
+        assert 0.6 < log.is_answered.mean() < 0.97
+    assert len(counts) == 12
+    judgement = read_log(folder / "log/judgement.parquet")
+    assert judgement.is_answered.all()  # logs of frozen policies are whole
 
 
 @pytest.mark.slow

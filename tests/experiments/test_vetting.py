@@ -2,15 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from envs import quality_noise
 from envs.recording import Columns
-from envs.surfaces import replay
+from envs.surfaces import llm_outcome, replay
 from envs.targets import ConfigError
+from evaluators.estimators import doubly_robust, ips
 from experiments.frozen import design_ess
 from experiments.gating import Gate
 from experiments.ope import value_of
@@ -22,6 +24,7 @@ from experiments.vetting import (
     Bench,
     Ledger,
     build_worlds,
+    check_range,
     gate_of,
     judge_estimators,
     judged_target,
@@ -73,17 +76,59 @@ def test_a_recorded_world_is_split_by_problem_and_offers_both_halves_the_same_ac
 @pytest.mark.parametrize("onset", [HORIZON, HORIZON + 19, 10**6])
 def test_a_drift_after_the_run_is_refused_by_name(onset: int, tmp_path: Path) -> None:
     asked = job(*SMALL, "drift=[version_swap]", f"drift.version_swap.onset={onset}", out=tmp_path)
-    with pytest.raises(ConfigError, match=rf"drift\.version_swap\.onset: got {onset}, need .* before the horizon, {HORIZON}"):
+    with pytest.raises(
+        ConfigError, match=rf"drift\.version_swap\.onset: got {onset}, need .* before the horizon, {HORIZON}"
+    ):
         open_bench(asked)
 
 
 @pytest.mark.parametrize("onset", [0, HORIZON - 1])
 def test_a_drift_within_the_run_or_none_is_accepted(onset: int, tmp_path: Path) -> None:
-    words = ("drift=[version_swap,price_change]", *(f"drift.{n}.onset={onset}" for n in ("version_swap", "price_change")))
+    words = (
+        "drift=[version_swap,price_change]",
+        *(f"drift.{n}.onset={onset}" for n in ("version_swap", "price_change")),
+    )
     moved, still = (open_bench(job(*SMALL, *chosen, out=tmp_path)) for chosen in (words, ()))
     assert [c.onset for c in moved.drift] == [onset, onset]
     assert moved.worlds.judge.drift == moved.drift
     assert still.worlds.judge.regimes(HORIZON) == (0,)
+
+
+class Asked(NamedTuple):
+    """A job whose only group is its estimators."""
+
+    estimators: dict[str, object]
+
+    def pick(self, group: str, kind: type) -> Any:
+        assert (group, kind) == ("estimator", dict)
+        return self.estimators
+
+
+@pytest.mark.parametrize(
+    ("estimators", "has_gate", "users"),
+    [
+        ({"ips": ips.Params()}, True, "the gate's bound;"),
+        ({"dr": doubly_robust.Params()}, False, "estimator.dr.interval = half_model_variance;"),
+        ({"dr": doubly_robust.Params()}, True, "the gate's bound and estimator.dr.interval = half_model_variance;"),
+        ({"ips": ips.Params(), "dr": doubly_robust.Params(interval="t")}, False, ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["gaussian", "heavy"])
+def test_unbounded_rewards_are_refused_by_whoever_needs_their_range(
+    estimators: dict[str, object], has_gate: bool, users: str, kind: str
+) -> None:
+    free = llm_outcome.build(replace(PARAMS, noise=quality_noise.Params(kind=kind)))
+    asked: Any = Asked(estimators)
+    check_range(asked, {"world": build_worlds(PARAMS, ()).judge}, has_gate=has_gate)
+    if users:
+        words = (
+            f"world: got 'small, whose noise is unbounded', need a declared reward range for {users} see world.noise"
+        )
+        with pytest.raises(ConfigError) as told:
+            check_range(asked, {"world": free}, has_gate=has_gate)
+        assert str(told.value).startswith(words)
+    else:
+        check_range(asked, {"world": free}, has_gate=has_gate)
 
 
 def test_a_group_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from envs.tasks import TaskFeatures
 from policies.bundle import BundleError, LoadedPolicy, load, main, write_bundle
 from policies.frozen import FrozenPolicy, freeze_policy
-from tests.examples import LEARNERS, run_policy, small_world
+from tests.examples import LEARNERS, run_policy, small_world, two_models
 
 WORLD = small_world()
 TASKS = WORLD.population.tasks
@@ -51,6 +51,21 @@ def test_every_learner_answers_every_request_as_before_it_was_written(learner: s
         assert here[:3] == there[:3]
         assert np.array_equal(here.masses, there.masses)
         assert here[4:7] == there[4:7]
+
+
+@pytest.mark.parametrize("learner", ["uniform", "thompson shared", "softmax disjoint"])
+def test_a_policy_that_chooses_models_names_them_before_and_after(learner: str, tmp_path: Path) -> None:
+    world, run = two_models(), run_policy(LEARNERS[learner], world=two_models())
+    before = freeze_policy(world, run.bounded, state=run.state.inner, approved=run.state.approved)
+    write_bundle(tmp_path / "bundle", before, version="0.1.0", evidence={})
+    after, tasks = load(tmp_path / "bundle"), world.population.tasks
+    asked = [(tasks[i % len(tasks)], ("short", "long")[i % 2], f"r-{i}") for i in range(60)]
+    here, there = ([policy.recommend(*one) for one in asked] for policy in (before, after))
+    assert [a.parameters for a in here] == [b.parameters for b in there]
+    assert {str(a.parameters["model"]) for a in there} == {"small", "large"}
+    assert all(world.lattice.parameters(a.action_id) == a.parameters for a in there)
+    assert any("model small -> large" in a.reason or "model large -> small" in a.reason for a in there)
+    assert json.loads((tmp_path / "bundle" / "manifest.json").read_bytes())  # strict JSON all the way
 
 
 def test_the_policy_digest_is_the_sha256_of_the_file(bundle: Path) -> None:

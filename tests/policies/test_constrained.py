@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from envs import traffic
 from policies.approval import Params as ApprovalParams
@@ -76,6 +78,76 @@ def test_no_action_leaves_the_trust_region_or_the_hard_limits(kind: str, seed: i
         assert chosen["max_tokens"] >= 212
         policy.learn(done, float(rng.random()), valid=bool(rng.random() < 0.95))
     assert policy.state.approvals.sum() >= 2
+
+
+def steps(one: int, two: int) -> Any:
+    """Lattice steps between two actions, per axis."""
+    there, here = WORLD.lattice.decode(np.array([one, two]))
+    return np.abs(there - here)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), longest=st.integers(1, 60), at_once=st.integers(1, 4))
+@pytest.mark.parametrize("kind", ["uniform", "thompson disjoint"])
+def test_late_rewards_never_carry_the_approved_point_past_the_radius(
+    kind: str, seed: int, longest: int, at_once: int
+) -> None:
+    """Rewards of decisions around older incumbents, up to four a round, in any order, each within its own window."""
+    rule = "two_sample" if kind == "uniform" else "improve"
+    eager = ApprovalParams(rule=rule, min_evaluations=1, gamma=0.5, gain=0.0, z=0.0, min_plays=2)
+    policy, rng, sent = Bound(LEARNERS[kind], eager), generator(seed), []
+    radius = policy.made.params.limits.radius
+    for i in range(120):
+        task = i % 2
+        sent.append((i + int(rng.integers(longest)), policy.decide(rng, task)))
+        due = sorted((one for one in sent if one[0] <= i), key=lambda one: one[0])[:at_once]
+        for one in due:
+            sent.remove(one)
+            before = policy.state.approved.copy()
+            policy.learn(one[1], float(rng.random()))
+            for old, new in zip(before, policy.state.approved, strict=True):
+                assert np.all(steps(int(new), int(old)) <= radius)
+                here = WORLD.lattice.parameters(int(new))
+                assert here["temperature"] <= 1.1 and here["max_tokens"] >= 212
+
+
+def far_from(policy: Bound, task: int = 0) -> Decided:
+    """A decision around another incumbent, whose choice lies outside today's window."""
+    rng, home = generator(), policy.state.approved.copy()
+    ids = np.arange(WORLD.lattice.size)
+    radius = policy.made.params.limits.radius
+    legal = [a for a in ids if WORLD.lattice.parameters(int(a))["max_tokens"] >= 212]
+    away = next(a for a in legal if np.any(steps(int(a), int(home[task])) > radius))
+    policy.state = policy.state._replace(approved=np.where(np.arange(2) == task, away, home).astype(np.int32))
+    done = policy.decide(rng, task)
+    policy.state = policy.state._replace(approved=home)
+    return forced(done, int(done.decision.window.incumbent))
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_a_late_play_outside_the_current_window_counts_in_no_tally(kind: str) -> None:
+    policy = Bound(LEARNERS[kind], ApprovalParams(rule="two_sample", min_evaluations=1))
+    late = far_from(policy)
+    policy.learn(late, 1.0)
+    assert not policy.state.tally.any()
+    assert policy.state.seen.tolist() == [1, 0] and policy.state.since.tolist() == [1, 0]
+    near = policy.decide(generator())
+    policy.learn(near, 1.0)
+    assert policy.state.tally[0, :, 0].sum() == 1
+
+
+def test_a_late_play_inside_the_current_window_counts_in_the_slot_it_has_there_now() -> None:
+    """Decided as the neighbour of an older incumbent: today it is another slot."""
+    policy, rng = Bound(uniform.Params(), ApprovalParams(rule="two_sample", min_evaluations=10**6)), generator()
+    done = policy.decide(rng)
+    old = done.decision.window
+    moved = int(old.action_ids[other_slot(old)])
+    policy.state = policy.state._replace(approved=np.array([moved, policy.state.approved[1]], np.int32))
+    policy.learn(forced(done, int(old.incumbent)), 0.5)
+    now = policy.decide(rng).decision.window
+    slot = int(np.flatnonzero((now.action_ids == old.action_ids[old.incumbent]) & now.feasible)[0])
+    assert slot != old.incumbent
+    assert np.flatnonzero(policy.state.tally[0, :, 0]).tolist() == [slot]
 
 
 def test_an_approval_waits_for_its_evaluations_and_holds_from_the_next_decision_on() -> None:

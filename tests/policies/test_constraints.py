@@ -142,6 +142,40 @@ def test_a_task_type_without_a_legal_action_is_refused() -> None:
         start(LATTICE, limits_of(Params(), recorded), np.zeros(2, np.int32))
 
 
+MODELS = ("small", "middle", "large")
+SEVERAL = Lattice.from_ranges(LatticeRanges(temperature=AxisRange("0.5", "0.6", "0.1")), models=MODELS)
+ALL = np.ones((1, 6), np.bool_)
+
+
+@pytest.mark.parametrize(
+    ("limits", "allowed"),
+    [(Limits(), MODELS), (Limits(highest="middle"), MODELS[:2]), (Limits("middle", "middle"), MODELS[1:2])],
+)
+def test_models_are_bounded_by_name_in_the_order_in_which_they_are_listed(
+    limits: Limits, allowed: tuple[str, ...]
+) -> None:
+    met = legal(SEVERAL, bounds(SEVERAL, Params(model=limits), recorded=ALL))[0]
+    assert {SEVERAL.parameters(int(i))["model"] for i in np.flatnonzero(met)} == set(allowed)
+
+
+@pytest.mark.parametrize(("radius", "reach"), [("", 1), ("0", 0), ("1", 1), ("2", 2)])
+def test_the_radius_of_models_is_in_places_of_the_list(radius: str, reach: int) -> None:
+    params = Params(radius=Radius(model=radius))
+    assert {move[-1] for move in offsets(SEVERAL, params)} == set(range(-reach, reach + 1))
+    spec = Spec(SEVERAL.shape, ((0.0,),) * 6, offsets(SEVERAL, params), n_tasks=1, d=1)
+    home = np.int32(SEVERAL.action_id({"temperature": "0.5", "model": "small"}))
+    held = window(spec, bounds(SEVERAL, params, recorded=ALL), home, np.int32(0))
+    offered = {SEVERAL.parameters(int(i))["model"] for i in held.action_ids[held.feasible]}
+    assert offered == set(MODELS[: reach + 1])
+
+
+def test_a_model_that_is_not_listed_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"constraints.model.highest: got 'midle', need one of small, .*'middle'"):
+        bounds(SEVERAL, Params(model=Limits(highest="midle")), recorded=ALL)
+    with pytest.raises(ValueError, match=r"constraints.model allows \[2, 0\], which holds none"):
+        bounds(SEVERAL, Params(model=Limits("large", "small")), recorded=ALL)
+
+
 def test_uneven_steps_have_no_radius() -> None:
     first, *others = LATTICE.axes
     uneven = replace(LATTICE, axes=(first._replace(values=("0.5", "0.6", "0.8")), *others))

@@ -80,7 +80,9 @@ def test_actions_come_up_as_often_as_their_propensity_says() -> None:
     """
     n, policy = 2000, frozen(run_policy(LEARNERS["softmax shared"]))
     answers = [policy.recommend(TASKS[0], "short", f"r-{i}") for i in range(n)]
-    slots = [(a.window.action_ids == a.action_id) & a.window.feasible for a in answers]  # beyond the lattice: the centre's id
+    slots = [
+        (a.window.action_ids == a.action_id) & a.window.feasible for a in answers
+    ]  # beyond the lattice: the centre's id
     hits = np.bincount(np.argmax(slots, axis=1))
     hits = np.pad(hits, (0, policy.spec.k - hits.size))
     expected = n * answers[0].masses / TOTAL
@@ -140,7 +142,10 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
         {"limits": LIMIT._replace(recorded=np.zeros_like(LIMIT.recorded))},
         "that the world has recorded",
     ),
-    "another grid": ({"spec": POLICY.spec._replace(shape=(6, 8, 4, 1, 1, 1))}, r"spec.shape = .*, need \(6, 8, 3, 1, 1, 1\)"),
+    "another grid": (
+        {"spec": POLICY.spec._replace(shape=(6, 8, 4, 1, 1, 1))},
+        r"spec.shape = .*, need \(6, 8, 3, 1, 1, 1\)",
+    ),
     "task types at odds": ({"task_types": ("short",)}, "spec.n_tasks = 2, need 1"),
     "a task type twice": ({"task_types": ("short", "short")}, "task_types, distinct = 1, need 2"),
     "a radius past the window": (

@@ -1,0 +1,44 @@
+"""A written preset is held against fit and record, and a wrong one is found."""
+
+from dataclasses import replace
+
+import pytest
+from omegaconf import OmegaConf
+
+from envs.reward import RewardWeights
+from envs.surfaces import llm_outcome
+from experiments.outcome_table import Columns, Selection, read_outcomes
+from experiments.preset_check import JUDGED, agreement
+from experiments.preset_grids import grids_of
+from experiments.preset_points import published_points
+from experiments.preset_yaml import Preset, preset_text
+from experiments.settings import build
+from experiments.task_fit import fit_world
+from tests import answers
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    path = answers.write(tmp_path_factory.mktemp("c") / "a.csv", answers.table())
+    table = read_outcomes(path, Selection(Columns(**answers.COLUMNS), {}, 1.0, 0.05))
+    fit, grids = fit_world(table, split_seed=0), grids_of(table)
+    points = published_points(table, fit, grids)
+    text = preset_text(Preset("mine", table.source, table.notes, grids, fit, RewardWeights(), points))
+    return build(OmegaConf.create(text), "world"), fit, points
+
+
+def test_a_preset_agrees_with_its_fit_to_the_digits_it_carries(made):
+    params, fit, points = made
+    found = agreement(llm_outcome.build(params), fit.tasks, points)
+    assert found.gap < 1e-5
+    assert found.total == sum(point.measure in JUDGED for point in points) >= 2 * len(answers.HEATS)
+    # at most 1 in 20 expected outside; all of a part may go together with its problems
+    assert found.within >= 0.75 * found.total
+
+
+def test_another_preset_does_not(made):
+    params, fit, points = made
+    wrong = replace(params, task_types=[replace(params.task_types[0], cliff=0.6)])
+    found = agreement(llm_outcome.build(wrong), fit.tasks, points)
+    assert found.gap > 0.1
+    assert found.within < 0.75 * found.total
