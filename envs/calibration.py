@@ -61,10 +61,11 @@ def _means(params: Params, record: Published, temperature: str) -> tuple[Outcome
     """Expected parts of a type's rows, (m,) each, and their `between`."""
     scenario = _point(params, record, temperature)
     mine, model = _rows(scenario, record)
-    parts = scenario.parts()[0]
+    alone, rows = np.array([model], np.int32), np.flatnonzero(mine).astype(np.int32)
+    drawn = [scenario.world.expected(scenario.params, np.int32(0), row, alone)[0] for row in rows]
     kinds = {kind.name: kind.between for kind in params.task_types}
     between = kinds[record.task or params.task_types[0].name]
-    return Outcome(*(part[mine, model] for part in parts)), np.full(int(mine.sum()), between)
+    return Outcome(*(np.concatenate(part) for part in zip(*drawn, strict=True))), np.full(len(rows), between)
 
 
 def _recorded_length(params: Params, record: Published, temperature: str) -> float:
@@ -74,7 +75,7 @@ def _recorded_length(params: Params, record: Published, temperature: str) -> flo
 
 def _latency(params: Params, record: Published) -> float:
     scenario = _point(params, record, "")
-    model = Service(*split(scenario.params.models[_rows(scenario, record)[1]], Service))  # type: ignore[attr-defined]
+    model = Service(*split(scenario.params.models[_rows(scenario, record)[1]], Service))
     cold = model.cold_share * (model.cold_low_ms + model.cold_high_ms) / 2.0
     return float(model.first_token_ms * model.first_token_mean + record.at * model.token_ms * model.token_mean + cold)
 

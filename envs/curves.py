@@ -96,15 +96,18 @@ def split(row: Array, kind: type) -> tuple[Array, ...]:
     return tuple(row[..., i] for i in range(len(kind._fields)))  # type: ignore[attr-defined]  # NamedTuples have them
 
 
+def _phi(x: float) -> float:
+    return 0.5 * math.erfc(-x / math.sqrt(2.0))
+
+
 def jitter_mean(sd: float) -> float:
     """Mean of exp(sd * Z), Z a standard normal held within three standard deviations.
 
     >>> jitter_mean(0.0)
     1.0
     """
-    phi = lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0))  # noqa: E731  # one line of the formula
-    inside = math.exp(sd * sd / 2.0) * (phi(CUT - sd) - phi(-CUT - sd))
-    return inside + phi(-CUT) * (math.exp(CUT * sd) + math.exp(-CUT * sd))
+    inside = math.exp(sd * sd / 2.0) * (_phi(CUT - sd) - _phi(-CUT - sd))
+    return inside + _phi(-CUT) * (math.exp(CUT * sd) + math.exp(-CUT * sd))
 
 
 def jitter(sd: Array, normal: Array) -> Array:

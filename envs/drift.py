@@ -19,7 +19,18 @@ import numpy as np
 from envs.arrays import Array, namespace
 from envs.targets import refuse
 
-__all__ = ["Drift", "Params", "Sizes", "check_onsets", "drift", "intensity", "moves_outcomes", "regimes", "sizes_at"]
+__all__ = [
+    "SHAPES",
+    "Drift",
+    "Params",
+    "Sizes",
+    "check_onsets",
+    "drift",
+    "intensity",
+    "moves_outcomes",
+    "regimes",
+    "sizes_at",
+]
 
 STAIRS = 16
 SHAPES = ("step", "ramp", "pulse", "season")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.randomness import NoiseSizes, Purpose, RoundNoise, round_noise, root_key
+from envs.randomness import NoiseSizes, Purpose, RoundNoise, root_key, round_noise
 from envs.world import Noise, World
 
 __all__ = ["BLOCK", "COMPILER", "block", "own_jax"]

@@ -193,8 +193,7 @@ class Lattice:
         """
         point = self.decode(np.array([action_id]))[0]
         named = {axis.name: axis.values[c] for axis, c in zip(self.axes, point, strict=True)}
-        kinds = {"max_tokens": lambda v: int(Decimal(v)), MODEL: str}
-        return {name: kinds.get(name, float)(value) for name, value in named.items() if value}
+        return {name: _as_sent(name, value) for name, value in named.items() if value}
 
     def action_id(self, parameters: Mapping[str, object]) -> int:
         """The id of a point that lies exactly on the grid; axes with one value may be left out.
@@ -210,6 +209,12 @@ class Lattice:
         return int(self.encode(np.array([point]))[0])
 
 
+def _as_sent(name: str, value: str) -> float | int | str:
+    if name == MODEL:
+        return value
+    return int(Decimal(value)) if name == "max_tokens" else float(value)
+
+
 def _position(axis: Axis, parameters: Mapping[str, object]) -> int:
     if axis.name not in parameters:
         if len(axis.values) > 1:
@@ -218,7 +223,9 @@ def _position(axis: Axis, parameters: Mapping[str, object]) -> int:
     if axis.name == MODEL:
         wanted_name = str(parameters[axis.name])
         if wanted_name not in axis.values:
-            raise ValueError(f"model = {wanted_name!r}, need one of {', '.join(axis.values)}")
+            listed = ", ".join(value for value in axis.values if value)
+            need = f"one of {listed}" if listed else "none, no models are listed"
+            raise ValueError(f"model = {wanted_name!r}, need {need}")
         return axis.values.index(wanted_name)
     wanted = parse_decimal(parameters[axis.name], axis.name)
     gaps = [abs(v - wanted) for v in places(axis)]

@@ -38,7 +38,9 @@ def _best(values: Floats, allowed: Mask | None) -> Best:
     held = np.where(np.isnan(held), -np.inf, held)
     top = held.max(axis=1)
     if not np.isfinite(top).all():
-        raise ValueError(f"row {int(np.argmin(np.isfinite(top)))} has no allowed action with a value, need one at least")
+        raise ValueError(
+            f"row {int(np.argmin(np.isfinite(top)))} has no allowed action with a value, need one at least"
+        )
     return Best(held.argmax(axis=1).astype(np.int32), top)
 
 
@@ -62,9 +64,15 @@ def type_values(scenario: Scenario, *, t: int = 0, table: Floats | None = None) 
 
     `table` is `scenario.table(t=t)` where the caller has it already.
     """
-    rewards, weight, task = scenario.table(t=t) if table is None else table, scenario.weights(t=t), scenario.population.task
+    rewards, weight, task = (
+        scenario.table(t=t) if table is None else table,
+        scenario.weights(t=t),
+        scenario.population.task,
+    )
     n_tasks = len(scenario.population.names)
-    return np.stack([np.average(rewards[task == k], axis=0, weights=_within(weight, task == k)) for k in range(n_tasks)])
+    return np.stack(
+        [np.average(rewards[task == k], axis=0, weights=_within(weight, task == k)) for k in range(n_tasks)]
+    )
 
 
 def _within(weight: Floats, mine: Mask) -> Floats:
@@ -100,7 +108,9 @@ def value(scenario: Scenario, probs: Floats, *, t: int = 0) -> float:
         raise ValueError(f"probs has the shape {probs.shape}, need {shape}: contexts and actions of {scenario.name!r}")
     off = np.flatnonzero(~np.isclose(probs.sum(axis=1), 1.0, rtol=0.0, atol=1e-9) | (probs < 0).any(axis=1))
     if off.size:
-        raise ValueError(f"probs[{off[0]}] sums to {probs[off[0]].sum():.9g} or has a negative entry, need a distribution")
+        raise ValueError(
+            f"probs[{off[0]}] sums to {probs[off[0]].sum():.9g} or has a negative entry, need a distribution"
+        )
     if np.isnan(table[probs > 0]).any():
         raise ValueError("probs puts mass on an action that was never recorded, need none there")
     return float(scenario.weights(t=t) @ np.where(probs > 0, probs * table, 0.0).sum(axis=1))
@@ -127,6 +137,7 @@ def integrated(
     rows = rng.choice(len(people.tasks), size=draws, p=scenario.weights(t=t))
     ids = [np.array([act(people.features[i], int(people.task[i]))], np.int32) for i in rows]
     got = [
-        float(world.expected(scenario.params, np.int32(t), np.int32(i), one)[1][0]) for i, one in zip(rows, ids, strict=True)
+        float(world.expected(scenario.params, np.int32(t), np.int32(i), one)[1][0])
+        for i, one in zip(rows, ids, strict=True)
     ]
     return Integrated(float(np.mean(got)), float(np.std(got, ddof=1) / np.sqrt(draws)))

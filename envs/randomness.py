@@ -73,6 +73,7 @@ def root_key(master_seed: jax.Array | int, purpose: jax.Array | int, seed: jax.A
 
 def round_noise(root: jax.Array, t: jax.Array, sizes: NoiseSizes, dtype: jnp.dtype) -> RoundNoise:
     """The noise of one round, t, of the seed whose key is `root`."""
+
     def key(stream: _Stream) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(root, int(stream)), t)
 

@@ -267,7 +267,9 @@ def _tilting(
 ) -> tuple[Shifts, Floats]:
     movers = [c for c in components if c.prompt_divergence > 0]
     if len(movers) > 1:
-        raise refuse("drift.prompt_divergence", [c.prompt_divergence for c in movers], "one component that moves prompts")
+        raise refuse(
+            "drift.prompt_divergence", [c.prompt_divergence for c in movers], "one component that moves prompts"
+        )
     keep, other = np.zeros((len(movers), len(features))), np.zeros((len(movers), len(features)), np.int32)
     tilted = np.zeros((len(movers), len(features)))
     for mover in movers:

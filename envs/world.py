@@ -8,7 +8,7 @@ Who asks next is `envs.traffic`, the same for every world.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +82,7 @@ class Scenario:
 
     name: str
     world: World
-    params: object
+    params: Any
     traffic: Traffic
     lattice: Lattice
     population: Population

@@ -116,7 +116,8 @@ class DecisionLog:
     @property
     def is_answered(self) -> NDArray[np.bool_]:
         """(n,) False where feedback never came: all of its columns are NaN."""
-        return ~np.all([np.isnan(getattr(self, name)) for name in FEEDBACK], axis=0)
+        lost = np.all([np.isnan(getattr(self, name)) for name in FEEDBACK], axis=0)
+        return np.asarray(~lost, np.bool_)
 
     @property
     def behavior(self) -> NDArray[np.float64]:

@@ -82,7 +82,9 @@ def _sheet(scenario: Scenario, task: str, flat: Mapping[str, Floats], *, home: i
     best = Best(np.array([reward.argmax()], np.int32), reward[[reward.argmax()]])
     at, start = lattice.decode(best.action)[0], lattice.decode(np.array([home]))[0]
     rest = tuple(int(c) for c in at[2:])
-    maps = {name: np.asarray(values).reshape(lattice.shape)[(..., *rest)] for name, values in flat.items()}
+    behind = int(np.ravel_multi_index(rest, lattice.shape[2:]))
+    plane = (*lattice.shape[:2], -1)
+    maps = {name: np.asarray(values).reshape(plane)[:, :, behind] for name, values in flat.items()}
     chosen = lattice.parameters(int(best.action[0]))
     others = {name: value for name, value in chosen.items() if name not in ("temperature", "max_tokens")}
     near = float(np.mean(reward >= reward.max() - CLOSE * (reward.max() - reward.min())))
@@ -139,7 +141,14 @@ def _record(ledger: Ledger, world: str, pages: list[Sheet], compared: tuple[Comp
         low, high = one.record.value - one.record.allowed, one.record.value + one.record.allowed
         measure = f"published_{one.record.measure}"
         row = Measurement(
-            section="world", measure=measure, world=world, task=one.record.task, n=i, value=one.simulated, lo=low, hi=high
+            section="world",
+            measure=measure,
+            world=world,
+            task=one.record.task,
+            n=i,
+            value=one.simulated,
+            lo=low,
+            hi=high,
         )
         ledger.results.add(row)
 

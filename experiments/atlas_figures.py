@@ -70,7 +70,7 @@ def _draw(axes: Axes, sheet: Sheet, name: str, *, figure: Figure) -> None:
             axes.plot(x, y, mark, markersize=size, color=colour, markeredgecolor="black", markeredgewidth=0.8)
     axes.grid(visible=False)
     bar = figure.colorbar(mesh, ax=axes, pad=0.02, aspect=16)
-    bar.outline.set_visible(False)  # type: ignore[operator]  # matplotlib's own stub calls it a spine
+    bar.outline.set_visible(False)
 
 
 def sheet_figure(sheet: Sheet) -> Figure:

@@ -78,7 +78,13 @@ def run(job: Job) -> Summary:
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
     helped = Claim("--help", f"{asked:.2f} CPU s", f"< {MAX_HELP_SECONDS:g} CPU s", repeats, asked < MAX_HELP_SECONDS)
-    return finish(job, Ledger(results, [claim, _speed_claim(fast), _memory_claim(fast), helped]), verdict=None, files=[], timings=progress.timings)
+    return finish(
+        job,
+        Ledger(results, [claim, _speed_claim(fast), _memory_claim(fast), helped]),
+        verdict=None,
+        files=[],
+        timings=progress.timings,
+    )
 
 
 def _small_world() -> Scenario:

@@ -223,4 +223,6 @@ def split_logged(said: PropensityCheck) -> Claim:
 def programs(count: int, *, strict: bool) -> Claim:
     """Programs compiled by one vetting run; required where world and control share their programs."""
     required = f"<= {MAX_PROGRAMS}" if strict else "reported"
-    return Claim("Programs compiled by this run", f"{count}", required, "count", count <= MAX_PROGRAMS if strict else None)
+    return Claim(
+        "Programs compiled by this run", f"{count}", required, "count", count <= MAX_PROGRAMS if strict else None
+    )

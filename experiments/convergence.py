@@ -155,7 +155,7 @@ class _Slab(NamedTuple):
     """What is kept of one policy in one slab; fields as `PolicyRun`."""
 
     centre: NDArray[np.int32]
-    index: NDArray[np.int32]
+    index: Any  # (s, rounds) int32; tuples have a method of this name
     task: NDArray[np.int32]
     delivered: NDArray[np.int32]
     missing: NDArray[np.bool_]
@@ -167,7 +167,7 @@ def _slab(rows: Trajectory, mine: NDArray[np.intp], *, room: int) -> _Slab:
     first = mine[: max(room, 0)]
     kept = jax.tree.map(lambda leaf: leaf[first], rows)
     held = (rows.centre, rows.index, rows.task, rows.delivered, rows.missing, rows.expected)
-    return _Slab(*(leaf[mine] for leaf in held), kept)
+    return _Slab._make((*(leaf[mine] for leaf in held), kept))
 
 
 def at_clock(values: NDArray[Any], task: NDArray[np.integer], n_tasks: int) -> NDArray[np.float64]:

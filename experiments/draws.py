@@ -4,6 +4,7 @@ Actions are drawn evenly from the lattice, contexts from the traffic of one eval
 run in blocks of one fixed size, so memory does not depend on how many there are.
 """
 
+import resource
 import time
 from functools import partial
 from typing import Any, NamedTuple
@@ -126,7 +127,8 @@ def _leaves(scenario: Scenario, precision: str) -> tuple[Any, Any]:
         array = jnp.asarray(leaf)
         return array.astype(precision) if jnp.issubdtype(array.dtype, jnp.floating) else array
 
-    return jax.tree.map(cast, (scenario.params, scenario.traffic))
+    params, who = jax.tree.map(cast, (scenario.params, scenario.traffic))
+    return params, who
 
 
 def agreement(scenario: Scenario, *, t: int, draws: int, master_seed: int) -> Agreement:
@@ -180,6 +182,4 @@ def speed(scenario: Scenario, *, seeds: tuple[int, int], repeats: int, precision
 
 def _resident_mib() -> float:
     """Largest resident memory of this process so far."""
-    import resource  # POSIX only, and only this measurement needs it
-
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0

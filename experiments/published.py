@@ -45,10 +45,10 @@ def published_lines(worlds: Mapping[str, Params]) -> list[str]:
     lines = [
         "# Published v simulated",
         "",
-        "Made by `python -m experiments.run experiment=atlas`, which writes this file as `published.md` into its folder.",
-        "Every number that a preset claims to reproduce, from the list `published` in its yaml; simulated numbers are exact",
-        "means over the preset's population. A number may be off by two published standard errors, or by the tolerance",
-        'stated where none was published; "off by" is in units of that allowance.',
+        "Made by `python -m experiments.run experiment=atlas`, which writes this file into its folder.",
+        "Every number that a preset claims to reproduce, from the list `published` in its yaml; simulated",
+        "numbers are exact means over its population. One may be off by two published standard errors, or by",
+        'the tolerance stated where none was published; "off by" is in units of that allowance.',
     ]
     for name, params in worlds.items():
         compared = compare(params)

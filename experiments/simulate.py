@@ -194,11 +194,11 @@ def _mailbox(program: _Program, numbers: _Numbers, learned: Any) -> Any:
     if program.mail.rows == 1:
         return ()
     clock = traffic.start(numbers.traffic.first.shape[0])
-    noise = RoundNoise(jnp.zeros(3, program.precision), jnp.int32(0), jnp.zeros(3, program.precision), None)
+    nowhere, nothing = jnp.zeros(3, program.precision), jnp.int32(0)
 
     def first() -> _Sent:
-        context = traffic.draw(numbers.traffic, jax.tree.map(jnp.asarray, clock), noise.context)
-        known = (jnp.int32(0), numbers.span, noise.decision)
+        context = traffic.draw(numbers.traffic, jax.tree.map(jnp.asarray, clock), nowhere)
+        known = (nothing, numbers.span, nothing)
         done = decide(program.policy, numbers.policy, learned, context, known)
         return _Sent(done.decision, done.choice, jnp.zeros((), program.precision))
 

@@ -17,8 +17,8 @@ SECTION_TITLES = {
 READING = {
     "calibrated_quality": (
         "Quality by temperature, recorded and fitted",
-        "Points are recorded means of calls that did not fail, with 95 % intervals; the line is the preset. Points share "
-        "their problems, so they move up and down together. Dashed: nothing was recorded there.",
+        "Points are recorded means of calls that did not fail, with 95 % intervals; the line is the preset. Points "
+        "share their problems, so they move up and down together. Dashed: nothing was recorded there.",
     ),
     "calibrated_failure": (
         "Failure by temperature, recorded and fitted",
@@ -27,8 +27,8 @@ READING = {
     ),
     "calibrated_lengths": (
         "Lengths of answers, recorded and fitted",
-        "Share of answers no longer than a length. Points are the record without runaway growth, answers cut off counted "
-        "as at least that long; the largest gap to a line is its Kolmogorov distance.",
+        "Share of answers no longer than a length. Points are the record without runaway growth, answers cut off "
+        "counted as at least that long; the largest gap to a line is its Kolmogorov distance.",
     ),
     "regret": (
         "Mean cumulative regret",

@@ -7,6 +7,7 @@ standard errors fails. With some thousand comparisons, all of them pass by luck 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -63,12 +64,11 @@ def _states(component: DriftParams, horizon: int) -> tuple[int, ...]:
 
 
 def _cases(params: Params, horizon: int) -> Iterator[_Case]:
+    """Every world as it is, and in every state of every drift that differs from that."""
+    drifts = params.drifts or tuple(presets.names("drift"))
+    states = [(name, t) for name in drifts for t in _states(presets.components(name)[name], horizon)]
     for world in params.worlds or tuple(simulated_worlds()):
-        for name in params.drifts or tuple(presets.names("drift")):
-            component = presets.components(name)[name]
-            for t in (0,) if name == "none" else _states(component, horizon):
-                if t or name == "none":
-                    yield _Case(world, name, t)
+        yield from (_Case(world, name, t) for name, t in states if t or name == "none")
 
 
 def run(job: Job) -> Summary:
@@ -103,9 +103,9 @@ def run(job: Job) -> Summary:
 
 def _record(ledger: Ledger, case: _Case, one: Agreement) -> None:
     for name, drawn, error, z in zip(MEASURED, one.drawn, one.stderr, one.z, strict=True):
-        key = {"section": "world", "world": case.world, "rule": case.drift, "t": case.t, "n": one.n}
-        ledger.results.add(Measurement(measure=f"mean_{name}", value=float(drawn), stderr=float(error), **key))
-        ledger.results.add(Measurement(measure=f"z_{name}", value=float(z), **key))
+        row = partial(Measurement, section="world", world=case.world, rule=case.drift, t=case.t, n=one.n)
+        ledger.results.add(row(measure=f"mean_{name}", value=float(drawn), stderr=float(error)))
+        ledger.results.add(row(measure=f"z_{name}", value=float(z)))
 
 
 def _agreement_claim(found: list[tuple[_Case, Agreement]]) -> Claim:

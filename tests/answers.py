@@ -4,8 +4,9 @@ The formulae are written out here once more, so that a slip in the fit cannot hi
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def table(*, n_problems=160, heats=HEATS, seed=0) -> dict[str, np.ndarray]:
     }
 
 
-def write(path: Path, columns: Mapping[str, Sequence[object]]) -> Path:
+def write(path: Path, columns: Mapping[str, Any]) -> Path:
     """A CSV file of some columns."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)

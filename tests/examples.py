@@ -37,6 +37,11 @@ LEARNERS: dict[str, Any] = {
 }
 
 
+def numbers(world: Scenario, action_id: Any) -> dict[str, float]:
+    """The numeric parameters of an action."""
+    return {k: float(v) for k, v in world.lattice.parameters(int(action_id)).items() if k != "model"}
+
+
 class Run(NamedTuple):
     """What a policy left behind: its functions and numbers, what it learned, what it logged."""
 

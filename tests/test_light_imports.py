@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("altair", "gymnasium", "jax", "matplotlib", "pandas", "scipy.stats")
-HEAVY_HOMES = {"envs/randomness.py", *(f"envs/gym{part}.py" for part in ("", "_lanes", "_noise", "_stage", "_vector"))}  # may load gymnasium and jax
+HEAVY_HOMES = {
+    "envs/randomness.py",
+    *(f"envs/gym{part}.py" for part in ("", "_lanes", "_noise", "_stage", "_vector")),
+}  # may load gymnasium and jax
 LIGHT_FOLDERS = ("envs", "policies", "evaluators")
 
 # Imports each module named, then prints, for each, the heavy packages it was first to load.

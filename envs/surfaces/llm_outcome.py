@@ -30,7 +30,7 @@ from envs.reward import RewardWeights, Weights, reward, weights
 from envs.traffic import Context, Population, traffic
 from envs.world import Noise, Outcome, Scenario, World
 
-__all__ = ["Baseline", "Model", "Params", "Service", "build", "make"]
+__all__ = ["Baseline", "Model", "Numbers", "Params", "Service", "build", "make"]
 
 MAX_LEVELS, MAX_REPLAYS = 16, 4
 
@@ -221,16 +221,15 @@ def _correction(spec: Spec, params: Numbers, here: Scene, at: tuple[Array, Conte
     return here.worth.quality * weight * (total / spec.replays - many.quality[0] * keep)
 
 
-def _draw(
-    spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], noise: Noise
-) -> tuple[Outcome, Array]:
+def _draw(spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], noise: Noise) -> tuple[Outcome, Array]:
     context, action_id = at
     xp = namespace(params.tasks)
     here = _scene(params, t, context.index)
     many, knobs = _point(spec, params, here, xp.reshape(action_id, (1,)))
     several = spec.shape[-1] > 1
     service = ServiceRow(*(leaf[0] for leaf in many.service)) if several else many.service
-    point = Point(*(leaf[0] for leaf in many[:-1]), service)
+    scalars = {name: getattr(many, name)[0] for name in Point._fields[:-1]}
+    point = Point(**scalars, service=service)
     long, task, moved = lengths(here.task, many.service, here.moved, knobs), here.task, here.moved
     second = noise.uniform[1] >= long.weight[0]
     centre = xp.where(second, long.centre[0, 1], long.centre[0, 0])
@@ -286,7 +285,10 @@ def _columns(types: list[TaskType], population: Population, latent: Latent) -> N
 
 
 def _model_row(model: Model, service: Service) -> list[float]:
-    made = {"first_token_mean": jitter_mean(service.first_token_jitter), "token_mean": jitter_mean(service.token_jitter)}
+    made = {
+        "first_token_mean": jitter_mean(service.first_token_jitter),
+        "token_mean": jitter_mean(service.token_jitter),
+    }
 
     def number(name: str) -> float:
         return made[name] if name in made else float(getattr(model if hasattr(model, name) else service, name))
@@ -302,7 +304,9 @@ def _worst(numbers: Numbers, drift: Sequence[DriftParams]) -> NDArray[np.float64
     def peak(name: str) -> float:
         return math.prod(max(1.0, float(getattr(c, name))) for c in drift)
 
-    price = service.input_price[None] * numbers.tasks[:, [Task._fields.index("input_tokens")]] * peak("input_price_factor")
+    price = (
+        service.input_price[None] * numbers.tasks[:, [Task._fields.index("input_tokens")]] * peak("input_price_factor")
+    )
     cost = (price + service.output_price[None] * most * peak("output_price_factor")).max(axis=1) / 1e6
     first = service.first_token_ms * np.exp(CUT * service.first_token_jitter) * peak("first_token_factor")
     each = service.token_ms * np.exp(CUT * service.token_jitter) * peak("token_factor")

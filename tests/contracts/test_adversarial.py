@@ -18,7 +18,7 @@ from policies.build import BoundedPolicy
 from policies.decide import Decided, decide
 from policies.frozen import freeze_policy
 from policies.masses import TOTAL
-from tests.examples import LIMITS, small_world, under_limits
+from tests.examples import LIMITS, numbers, small_world, under_limits
 
 WORLD = small_world()
 D = WORLD.population.features.shape[1]
@@ -53,16 +53,16 @@ def made(case: tuple[str, str]) -> BoundedPolicy:
 def held_to_its_bounds(policy: BoundedPolicy, approved: Any, done: Decided) -> None:
     """The drawn action and everything that could have been drawn."""
     window, task = done.decision.window, int(done.decision.task)
-    home = WORLD.lattice.parameters(int(approved[task]))
+    home = numbers(WORLD, approved[task])
     assert done.masses.sum() == TOTAL and done.masses.dtype == np.int32 and np.all(done.masses >= 0)
     assert np.all(done.masses[~window.feasible] == 0)
     assert done.choice.mass == done.masses[done.choice.slot] > 0
     for action in window.action_ids[done.masses > 0]:
-        sent = WORLD.lattice.parameters(int(action))
-        assert float(sent["temperature"]) <= float(LIMITS.temperature.highest)
-        assert float(sent["max_tokens"]) >= float(LIMITS.max_tokens.lowest)
-        assert abs(float(sent["temperature"]) - float(home["temperature"])) <= 0.2 + 1e-9
-        assert abs(float(sent["max_tokens"]) - float(home["max_tokens"])) <= 200
+        sent = numbers(WORLD, action)
+        assert sent["temperature"] <= float(LIMITS.temperature.highest)
+        assert sent["max_tokens"] >= float(LIMITS.max_tokens.lowest)
+        assert abs(sent["temperature"] - home["temperature"]) <= 0.2 + 1e-9
+        assert abs(sent["max_tokens"] - home["max_tokens"]) <= 200
     assert policy.spec.k == len(done.masses)
 
 
@@ -112,7 +112,7 @@ EXTREME = {
     "nothing known": TaskFeatures(),
     "the largest": TaskFeatures(
         risk_tier=3, has_external_deps=True, complexity_indicators=("x",) * 10_000,
-        **{f: MAX_COUNT for f in ("title_length", "description_length", "acceptance_criteria_count", "max_loc")},
+        title_length=MAX_COUNT, description_length=MAX_COUNT, acceptance_criteria_count=MAX_COUNT, max_loc=MAX_COUNT,
         scope_files_count=MAX_COUNT, max_files=MAX_COUNT, prompt_tokens=MAX_COUNT, prior_failures=MAX_COUNT,
     ),
     "a name of a megabyte": TaskFeatures(model_name="m" * 10**6),

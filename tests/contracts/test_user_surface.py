@@ -10,7 +10,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "worlds.md").read_text(encoding="utf-8")
-SMALL = ("seeds=4", "horizon=40", "experiment.ope_logs=2", "experiment.gate_replications=0", "experiment.converged_by=[20,40]")
+SMALL = (
+    "seeds=4",
+    "horizon=40",
+    "experiment.ope_logs=2",
+    "experiment.gate_replications=0",
+    "experiment.converged_by=[20,40]",
+)
 
 
 def block(kind: str) -> str:

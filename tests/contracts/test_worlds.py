@@ -16,7 +16,7 @@ import pytest
 from scipy.special import ndtri
 
 from envs import presets, traffic
-from envs.drift import intensity, moves_outcomes
+from envs.drift import SHAPES, intensity, moves_outcomes
 from envs.oracle import best_of_contexts
 from envs.surfaces import llm_outcome
 from envs.traffic import Context
@@ -61,7 +61,7 @@ def strongest(drift: str) -> int:
 
 def _shape(drift: str) -> int:
     (one,) = presets.components(drift).values()
-    return traffic.SHAPES.index(one.shape)
+    return SHAPES.index(one.shape)
 
 
 @cache

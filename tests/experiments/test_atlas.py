@@ -45,9 +45,9 @@ def test_maps_are_the_exact_means_of_a_task_type():
     flat = here.table()[mine].mean(axis=0)
     best = int(flat.argmax())
     assert sheet.best == tuple(here.lattice.decode(np.array([best]))[0][:2])
-    assert sheet.value == (pytest.approx(flat[here.baseline[1]]), pytest.approx(flat.max()))
+    np.testing.assert_allclose(sheet.value, (flat[here.baseline[1]], flat.max()), rtol=1e-12)
     for i, temperature in enumerate(sheet.temperature):
-        named = {"temperature": f"{temperature:g}", "max_tokens": f"{sheet.max_tokens[2]:g}"}
+        named: dict[str, object] = {"temperature": f"{temperature:g}", "max_tokens": f"{sheet.max_tokens[2]:g}"}
         rest = {name: value for name, value in sheet.elsewhere.items() if name == "top_p"}
         assert sheet.maps["reward"][i, 2] == pytest.approx(flat[here.lattice.action_id(named | rest)])
 

@@ -42,7 +42,7 @@ def test_every_chart_compiles_to_vega_with_a_panel_per_task_type(folder, name):
 
 
 def test_the_curve_past_the_record_is_told_apart(folder):
-    kinds = {}
+    kinds: dict[str, list[float]] = {}
     for row in rows(CHARTS["quality"](load_results(folder)).to_dict()):
         kinds.setdefault(row["kind"], []).append(row["temperature"])
     assert max(kinds["recorded"]) == max(kinds["fitted"]) == 1.5

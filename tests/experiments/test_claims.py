@@ -59,7 +59,7 @@ HITS_40 = least_hits(40, confidence=0.99, share=0.95, side="two", end="hi")
 GAINS_40 = least_hits(40, confidence=0.95, share=0.8, side="two", end="hi")
 APPROVED = Verdict("approved", "softmax_0.25", ("a reason",), None)
 PAIRS = {  # on numbers that do not meet the threshold, and on numbers that do
-    "context": (claims.context_matters(0.5099, 0.5), claims.context_matters(0.5101, 0.5)),
+    "context": (claims.context_matters(0.5099, 0.5, strict=True), claims.context_matters(0.5101, 0.5, strict=True)),
     "bias above": (claims.ips_unbiased(biased(3.01)), claims.ips_unbiased(biased(2.99))),
     "bias below": (claims.ips_unbiased(biased(-3.01)), claims.ips_unbiased(biased(-2.99))),
     "coverage low": (
@@ -102,7 +102,7 @@ PAIRS = {  # on numbers that do not meet the threshold, and on numbers that do
     "refusals of few": (claims.refusals("flat_null", HITS_40 - 1, 40), claims.refusals("flat_null", HITS_40, 40)),
     "true gain": (claims.true_gain(APPROVED, -1e-6), claims.true_gain(APPROVED, 0.0)),
     "split logged": (claims.split_logged(check(0.0009)), claims.split_logged(check(0.001))),
-    "programs": (claims.programs(13), claims.programs(12)),
+    "programs": (claims.programs(13, strict=True), claims.programs(12, strict=True)),
 }
 
 
@@ -132,7 +132,7 @@ def test_the_thresholds_are_printed() -> None:
 
 
 def test_what_was_measured_stands_beside_its_uncertainty() -> None:
-    assert claims.context_matters(0.51, 0.5).measured == "0.5100 - 0.5000 = 0.0100"
+    assert claims.context_matters(0.51, 0.5, strict=False).measured == "0.5100 - 0.5000 = 0.0100"
     coverage = claims.dr_coverage(covering(0.95, n_logs=200), strict=False)
     assert (coverage.measured, coverage.interval) == ("0.9500", "standard error 0.0154, 200 logs")
     assert claims.ips_unbiased(biased(2.0)).interval == "standard error 0.10050, 100 logs"

@@ -63,8 +63,10 @@ def made_up(centre: list[int], index: list[int], taken: list[int]) -> PolicyRun:
     regime = [0, 0, 0, 0, 1, 1]
     expected = [TABLES[r][i, a] for r, i, a in zip(regime, index, taken, strict=True)]
     task = np.array([[0, 1] * 3], np.int32)
-    columns = (np.array([centre]), np.array([index]), task, np.arange(6).reshape(1, 6, 1), task > 1)
-    return PolicyRun(POLICY, "improve", *columns, np.array([expected]), NOTHING)
+    at_once = np.arange(6, dtype=np.int32).reshape(1, 6, 1)
+    return PolicyRun(
+        POLICY, "improve", np.array([centre]), np.array([index]), task, at_once, task > 1, np.array([expected]), NOTHING
+    )
 
 
 def test_rounds_in_turn_become_evaluations_of_task_types() -> None:
@@ -83,7 +85,7 @@ def test_in_mixed_traffic_every_evaluation_has_the_types_next_request_and_at_las
 
 
 def test_in_mixed_traffic_a_type_without_requests_deploys_its_start() -> None:
-    """Types 0, 0, 0, 0, 0, 1; starts are action `s` of both types; the world moves at evaluation 2, rounds 4 and 5."""
+    """Types 0, 0, 0, 0, 0, 1; the world moves at evaluation 2, rounds 4 and 5."""
     run = made_up(centre=[0, 1, 2, 1, 0, 1], index=[0, 1, 0, 1, 0, 2], taken=[0, 0, 2, 2, 0, 1])
     mixed = replace(run, task=np.array([[0, 0, 0, 0, 0, 1]]))
     # type 0 at rounds 0, 2, 4: actions 0, 2, then 0 after the drift; type 1 next at round 5: action 1 throughout
@@ -270,8 +272,8 @@ def test_curves_reach_the_horizon_whatever_evaluations_are_asked_for() -> None:
 
 def test_one_seed_has_no_standard_error() -> None:
     run = learning_runs()[0]
-    columns = (run.centre, run.index, run.task, run.delivered, run.missing, run.expected)
-    one = PolicyRun(run.bounded, run.rule, *(column[:1] for column in columns), run.kept)
+    columns = ("centre", "index", "task", "delivered", "missing", "expected")
+    one = replace(run, **{name: getattr(run, name)[:1] for name in columns})
     truth = truth_of(world(), world(), LIMITS, n_evaluations=T)
     curves = [row for row in rows_of([one], truth, "small") if row.t is not None]
     assert {(row.stderr, row.lo, row.hi) for row in curves} == {(None, None, None)}

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from experiments.fit_latency import fit_latency
+from experiments.fit_latency import Latency, fit_latency
+
+
+def fitted(tokens, latency) -> Latency:
+    found = fit_latency(tokens, latency)
+    assert found is not None
+    return found
 
 
 def drawn(*, cold=0.0, first_sd=0.2, token_sd=0.1, n=4000):
@@ -15,7 +21,7 @@ def drawn(*, cold=0.0, first_sd=0.2, token_sd=0.1, n=4000):
 
 
 def test_medians_and_spreads_are_given_back():
-    found = fit_latency(*drawn())
+    found = fitted(*drawn())
     assert found.first_token_ms == pytest.approx(500, rel=0.05)
     assert found.token_ms == pytest.approx(15, rel=0.02)
     assert found.first_token_jitter == pytest.approx(0.2, abs=0.04)
@@ -24,7 +30,7 @@ def test_medians_and_spreads_are_given_back():
 
 
 def test_cold_starts_are_told_apart_and_move_nothing():
-    found = fit_latency(*drawn(cold=0.05))
+    found = fitted(*drawn(cold=0.05))
     assert found.cold_share == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4000))
     assert 19_000 < found.cold_low_ms < 22_000
     assert 68_000 < found.cold_high_ms < 72_000
@@ -34,7 +40,7 @@ def test_cold_starts_are_told_apart_and_move_nothing():
 
 def test_a_line_without_scatter_is_exact():
     tokens = np.arange(10.0, 110.0)
-    found = fit_latency(tokens, 100 + 2 * tokens)
+    found = fitted(tokens, 100 + 2 * tokens)
     assert (found.first_token_ms, found.token_ms) == pytest.approx((100, 2))
     assert (found.first_token_jitter, found.token_jitter) == pytest.approx((0, 0), abs=1e-6)
 

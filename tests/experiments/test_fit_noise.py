@@ -81,13 +81,17 @@ def test_published_variance_ratios_come_out_again(root):
     if path.is_file():
         columns = Columns(task_type="model", problem="problem_id", temperature="temperature", quality="score")
         heats = tuple(f"{i / 10}" for i in range(11))
-        where = {"exam": "comprehensive-100", "prompt_technique": "chain_of_thought", "temperature": heats}
+        where: dict[str, str | tuple[str, ...]] = {
+            "exam": "comprehensive-100",
+            "prompt_technique": "chain_of_thought",
+            "temperature": heats,
+        }
         table = read_outcomes(path, Selection(columns, where, 1.0, 0.05))
         found = {}
         for i, name in enumerate(table.tasks):
             use = table.task == i
-            parts = (table.parts[part][use] for part in ("quality", "temperature"))
-            found[name] = components(*parts, table.problem[use]).ratio
+            scores, heat = (table.parts[part][use] for part in ("quality", "temperature"))
+            found[name] = components(scores, heat, table.problem[use]).ratio
         published = {"cohere-command-r-plus": 8.0, "claude-3-opus-20240229": 6.6, "gpt-4": 6.1, "mistral-large": 4.4}
         published |= {"llama-2-70b-chat": 4.1, "gpt-35-turbo": 4.0, "llama-2-7b-chat": 3.6, "gemini-1.0-pro": 2.0}
         assert {name: found[name] for name in published} == pytest.approx(published, rel=0.03)

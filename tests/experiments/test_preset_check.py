@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from omegaconf import OmegaConf
+import yaml
 
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
@@ -24,7 +24,7 @@ def made(tmp_path_factory):
     fit, grids = fit_world(table, split_seed=0), grids_of(table)
     points = published_points(table, fit, grids)
     text = preset_text(Preset("mine", table.source, table.notes, grids, fit, RewardWeights(), points))
-    return build(OmegaConf.create(text), "world"), fit, points
+    return build(yaml.safe_load(text), "world"), fit, points
 
 
 def test_a_preset_agrees_with_its_fit_to_the_digits_it_carries(made):

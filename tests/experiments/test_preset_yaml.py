@@ -78,17 +78,17 @@ def test_a_strange_task_name_stays_a_text(tmp_path):
 def test_graded_scores_make_graded_noise_and_cold_starts_are_written(tmp_path):
     rng = np.random.default_rng(0)
     n = 400
+    tokens = rng.integers(50, 500, n)
     columns = {
         "cluster": np.arange(n) % 40,
         "temperature": [0.5] * n,
         "quality": rng.beta(2, 2, n),
-        "output_tokens": rng.integers(50, 500, n),
+        "output_tokens": tokens,
     }
-    columns["latency_ms"] = (
-        300 + 10 * columns["output_tokens"] + 50 * rng.normal(size=n) + 30_000 * (rng.random(n) < 0.1)
-    )
+    columns["latency_ms"] = 300 + 10 * tokens + 50 * rng.normal(size=n) + 30_000 * (rng.random(n) < 0.1)
     text, fit = text_of(answers.write(tmp_path / "d.csv", columns), Columns(problem="cluster"))
     params = build(OmegaConf.create(text), "world")
+    assert isinstance(params, llm_outcome.Params)
     assert params.noise.kind == "graded"
     assert params.noise.spread == pytest.approx(0.2, abs=0.04)  # a Beta(2, 2)'s variance is 0.2 m (1 - m)
     assert params.service.cold_share == pytest.approx(0.1, abs=0.06)

@@ -18,7 +18,12 @@ def test_a_row_says_where_what_and_how_far_off():
     one = Compared(Published("quality", 0.6, "a table", task="exam", temperature="0.5", top_p="0.9", stderr=0.05), 0.65)
     row = dict(zip(HEADS, cells(one), strict=True))
     assert row["at"] == "T 0.5, top_p 0.9"
-    assert (row["published"], row["simulated"], row["allowed"], row["off by"]) == ("0.600", "0.650", "+-0.100 (2 SE)", "+0.50")
+    assert (row["published"], row["simulated"], row["allowed"], row["off by"]) == (
+        "0.600",
+        "0.650",
+        "+-0.100 (2 SE)",
+        "+0.50",
+    )
 
 
 def test_a_row_that_is_off_says_so():

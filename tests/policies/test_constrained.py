@@ -17,7 +17,7 @@ from policies.constraints import Params as ConstraintParams
 from policies.decide import Decided, decide
 from policies.learners import thompson, uniform
 from policies.masses import TOTAL
-from tests.examples import LIMITS, small_world
+from tests.examples import LIMITS, numbers, small_world
 from tests.hand import feedback, generator, leaves
 
 WORLD = small_world()
@@ -69,9 +69,9 @@ def test_no_action_leaves_the_trust_region_or_the_hard_limits(kind: str, seed: i
     rng = generator(seed)
     for i in range(500):
         task = i % 2
-        home = WORLD.lattice.parameters(int(policy.state.approved[task]))
+        home = numbers(WORLD, policy.state.approved[task])
         done = policy.decide(rng, task)
-        chosen = WORLD.lattice.parameters(int(done.choice.action_id))
+        chosen = numbers(WORLD, done.choice.action_id)
         assert abs(round(10 * chosen["temperature"]) - round(10 * home["temperature"])) <= 2
         assert abs(chosen["max_tokens"] - home["max_tokens"]) <= 200
         assert chosen["temperature"] <= 1.1
@@ -107,7 +107,7 @@ def test_late_rewards_never_carry_the_approved_point_past_the_radius(
             policy.learn(one[1], float(rng.random()))
             for old, new in zip(before, policy.state.approved, strict=True):
                 assert np.all(steps(int(new), int(old)) <= radius)
-                here = WORLD.lattice.parameters(int(new))
+                here = numbers(WORLD, new)
                 assert here["temperature"] <= 1.1 and here["max_tokens"] >= 212
 
 
@@ -116,7 +116,7 @@ def far_from(policy: Bound, task: int = 0) -> Decided:
     rng, home = generator(), policy.state.approved.copy()
     ids = np.arange(WORLD.lattice.size)
     radius = policy.made.params.limits.radius
-    legal = [a for a in ids if WORLD.lattice.parameters(int(a))["max_tokens"] >= 212]
+    legal = [a for a in ids if numbers(WORLD, a)["max_tokens"] >= 212]
     away = next(a for a in legal if np.any(steps(int(a), int(home[task])) > radius))
     policy.state = policy.state._replace(approved=np.where(np.arange(2) == task, away, home).astype(np.int32))
     done = policy.decide(rng, task)

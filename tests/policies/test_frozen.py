@@ -13,7 +13,7 @@ from policies.constraints import Bounds
 from policies.decide import decide
 from policies.frozen import FrozenPolicy, freeze_policy, request_uniform
 from policies.masses import TOTAL
-from tests.examples import LEARNERS, LIMITS, Run, run_policy, small_world
+from tests.examples import LEARNERS, LIMITS, Run, numbers, run_policy, small_world
 
 WORLD = small_world()
 TASKS = WORLD.population.tasks
@@ -50,11 +50,11 @@ def test_every_answer_is_within_hard_limits_and_trust_region(learner: str) -> No
     for i in range(200):
         task, kind = TASKS[i % len(TASKS)], ("short", "long")[i % 2]
         answer = policy.recommend(task, kind, f"r-{i}")
-        home = WORLD.lattice.parameters(int(run.state.approved[i % 2]))
-        assert answer.parameters["temperature"] <= float(LIMITS.temperature.highest)
-        assert answer.parameters["max_tokens"] >= float(LIMITS.max_tokens.lowest)
-        assert abs(answer.parameters["temperature"] - home["temperature"]) < 0.2 + 1e-9
-        assert abs(answer.parameters["max_tokens"] - home["max_tokens"]) <= 200
+        home, sent = numbers(WORLD, run.state.approved[i % 2]), numbers(WORLD, answer.action_id)
+        assert sent["temperature"] <= float(LIMITS.temperature.highest)
+        assert sent["max_tokens"] >= float(LIMITS.max_tokens.lowest)
+        assert abs(sent["temperature"] - home["temperature"]) < 0.2 + 1e-9
+        assert abs(sent["max_tokens"] - home["max_tokens"]) <= 200
         assert answer.masses.sum() == TOTAL
         assert answer.propensity > 0
 
