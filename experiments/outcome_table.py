@@ -18,7 +18,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
-from envs.tables import CSV_ENDS, PARQUET_ENDS, Table, codes_of, file_digest, number_of, read_table, rows_where, take
+from envs.recorded.tables import (
+    CSV_ENDS,
+    PARQUET_ENDS,
+    Table,
+    codes_of,
+    file_digest,
+    number_of,
+    read_table,
+    rows_where,
+    take,
+)
 from envs.targets import ConfigError, refuse
 from evaluators.decisions import COLUMNS
 

@@ -14,15 +14,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.clustered import Truth, gain, line_error, truth
-from envs.coverage import Cells, complete, covered, home_action, like_with_like, shown
-from envs.dealing import HALVES, deal
 from envs.drift import Params as DriftParams
 from envs.drift import moves_outcomes
-from envs.interpolation import Corners, corners
 from envs.lattice import MODEL
-from envs.playback import PLAYBACK, Numbers, summed
-from envs.recording import PARTS, Columns, Recording, Source, read_recording
+from envs.recorded.clustered import Truth, gain, line_error, truth
+from envs.recorded.coverage import Cells, complete, covered, home_action, like_with_like, shown
+from envs.recorded.dealing import HALVES, deal
+from envs.recorded.interpolation import Corners, corners
+from envs.recorded.playback import PLAYBACK, Numbers, summed
+from envs.recorded.recording import PARTS, Columns, Recording, Source, read_recording
 from envs.reward import RewardWeights, weights
 from envs.targets import refuse
 from envs.tasks import encode

@@ -11,7 +11,7 @@ from envs import presets
 from envs.drift import Params as DriftParams
 from envs.lattice import AxisRange, LatticeRanges
 from envs.population import Effects, TaskType
-from envs.recording import Columns
+from envs.recorded.recording import Columns
 from envs.reward import RewardWeights
 from envs.surfaces import replay
 from envs.surfaces.llm_outcome import Params as WorldParams

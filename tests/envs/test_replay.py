@@ -11,8 +11,8 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from envs.drift import Params as DriftParams
-from envs.playback import Numbers
-from envs.recording import Columns
+from envs.recorded.playback import Numbers
+from envs.recorded.recording import Columns
 from envs.reward import RewardWeights
 from envs.surfaces import replay
 from envs.surfaces.replay import Baseline, gain, split, truth

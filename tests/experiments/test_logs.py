@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from envs.randomness import Purpose
 from envs.tasks import fingerprint
 from evaluators.audit import audit
 from evaluators.decisions import FEEDBACK, DecisionLog, take_rows
 from evaluators.log import check_log, read_log, write_log
 from experiments.convergence import answered
-from experiments.frozen import point_mass
+from experiments.frozen import draw_log, freeze, point_mass, start_state
 from experiments.logs import Identity, log_of_rows, log_of_run, recommendations
+from policies.learners import proximity
 from policies.masses import TOTAL
 from tests.compiled import LIMITS, N_ROUNDS, delayed_runs, learning_runs, log, logger, world
+from tests.examples import two_models, under_limits
 
 WHO = Identity("test", "ab" * 32, 7)
 pytestmark = pytest.mark.slow
@@ -81,6 +84,17 @@ def test_a_decision_whose_reward_never_arrived_tells_nothing_of_its_outcome(tmp_
     back = read_log(path, lattice=world().lattice, may_lack_feedback=True)
     np.testing.assert_array_equal(back.reward, late.reward)
     check_log(take_rows(back, back.is_answered))
+
+
+def test_where_models_are_chosen_the_log_names_the_one_that_was_asked() -> None:
+    scenario = two_models()
+    who = under_limits(proximity.Params(), scenario)
+    behavior = freeze("logger", who, start_state(who), scenario)
+    rows = draw_log(scenario, behavior, master_seed=0, purpose=Purpose.LOG, seed=0).part(0, 200)
+    made = log_of_rows(scenario, rows, behavior, WHO)
+    assert made.model.tolist() == [scenario.lattice.parameters(int(action))["model"] for action in rows.action_id]
+    assert set(made.model) == {"small", "large"}
+    assert audit(made, scenario.lattice, constraints=LIMITS).holds
 
 
 def test_recommendations_of_the_logger_itself_are_its_log(written: DecisionLog) -> None:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from envs import quality_noise
-from envs.recording import Columns
+from envs.recorded.recording import Columns
 from envs.surfaces import llm_outcome, replay
 from envs.targets import ConfigError
 from evaluators.estimators import doubly_robust, ips

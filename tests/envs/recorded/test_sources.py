@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from envs.recording import Columns
-from envs.sources import PARTS, Source, kept_rows, listed
+from envs.recorded.recording import Columns
+from envs.recorded.sources import PARTS, Source, kept_rows, listed
 from envs.targets import ConfigError
 from envs.world import Outcome
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import recording
 from envs.lattice import Axis
-from envs.recording import Columns, Recording, Source, read_recording
+from envs.recorded import recording
+from envs.recorded.recording import Columns, Recording, Source, read_recording
 from envs.targets import ConfigError
 
 ABSENT = {"max_tokens": "4096", "top_p": "1", "frequency_penalty": "0", "presence_penalty": "0", "model": "default"}

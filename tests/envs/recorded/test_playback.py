@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from envs.interpolation import Corners
-from envs.playback import PLAYBACK, Numbers, summed
-from envs.recording import PARTS
+from envs.recorded.interpolation import Corners
+from envs.recorded.playback import PLAYBACK, Numbers, summed
+from envs.recorded.recording import PARTS
 from envs.reward import RewardWeights, weights
 from envs.traffic import Context
 from envs.world import Noise

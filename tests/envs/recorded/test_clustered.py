@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs import clustered
-from envs.clustered import gain, line_error, truth
 from envs.drift import Params as DriftParams
+from envs.recorded import clustered
+from envs.recorded.clustered import gain, line_error, truth
 from envs.world import Scenario
 
 Build = Callable[..., Scenario]

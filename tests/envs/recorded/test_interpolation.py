@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.interpolation import check_steps, corners, even_grid, inner
 from envs.lattice import AXES, Axis, Lattice
+from envs.recorded.interpolation import check_steps, corners, even_grid, inner
 from envs.surfaces.replay import Baseline
 from envs.targets import ConfigError
 from envs.traffic import Context

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.lattice import MODEL, Lattice
-from envs.recording import Recording
+from envs.recorded.recording import Recording
 from envs.targets import refuse
 
 __all__ = ["Cells", "complete", "covered", "home_action", "like_with_like", "shown"]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.interpolation import inner
+from envs.recorded.interpolation import inner
 from envs.world import Scenario
 
 __all__ = ["Truth", "gain", "line_error", "truth"]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from envs.bad_rows import Rule, sift
 from envs.lattice import AXES
-from envs.tables import Table, file_digest, read_table, rows_where, take
+from envs.recorded.bad_rows import Rule, sift
+from envs.recorded.tables import Table, file_digest, read_table, rows_where, take
 from envs.targets import refuse
 
 __all__ = ["PARTS", "Columns", "Source", "kept_rows", "listed"]
@@ -33,7 +33,7 @@ class Columns:
         input_tokens: length of the request, an entry of the context.
         failure: whether the call failed.
         id: of the row; an answer whose id stands twice is a bad row.
-        propensity: probability with which the row's action was chosen; only looked at, see `envs.coverage`.
+        propensity: probability with which the row's action was chosen; only looked at, see `envs.recorded.coverage`.
     """
 
     problem: Names

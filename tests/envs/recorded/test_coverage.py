@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.recording import Columns
+from envs.recorded.recording import Columns
 from envs.surfaces.replay import Baseline
 from envs.targets import ConfigError
 from envs.world import Scenario

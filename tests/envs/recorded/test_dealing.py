@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from envs.dealing import GROUPS, HALVES, deal
+from envs.recorded.dealing import GROUPS, HALVES, deal
 
 
 def two_types(n_shared: int, n_own: int) -> tuple[np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.tables import Table, number_of, take
+from envs.recorded.tables import Table, number_of, take
 from envs.targets import refuse
 
 __all__ = ["Rule", "decimal_of", "sift"]

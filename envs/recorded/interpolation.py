@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.bad_rows import decimal_of
 from envs.lattice import AXES, MAX_ACTIONS, Lattice
+from envs.recorded.bad_rows import decimal_of
 from envs.targets import nearest, refuse
 
 __all__ = ["MAX_AXES", "Corners", "check_steps", "corners", "even_grid", "inner"]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from envs.tables import Table, codes_of, file_digest, numbers, read_table, rows_where, take
+from envs.recorded.tables import Table, codes_of, file_digest, numbers, read_table, rows_where, take
 from envs.targets import ConfigError
 
 HEADER = ("id", "t", "score")

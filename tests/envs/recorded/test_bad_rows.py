@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from envs.bad_rows import Rule, sift
-from envs.tables import Table, read_table
+from envs.recorded.bad_rows import Rule, sift
+from envs.recorded.tables import Table, read_table
 from envs.targets import ConfigError
 
 HEADER = ("id", "t", "cap", "score", "length")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
-from envs.interpolation import Corners
-from envs.recording import PARTS
+from envs.recorded.interpolation import Corners
+from envs.recorded.recording import PARTS
 from envs.reward import Weights, reward
 from envs.traffic import Context
 from envs.world import Noise, Outcome, World

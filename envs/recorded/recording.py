@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.dealing import GROUPS, deal
-from envs.interpolation import check_steps, even_grid
 from envs.lattice import AXES, MAX_ACTIONS, MODEL, Axis, Lattice
-from envs.sources import PARTS, Columns, Source, kept_rows, listed
-from envs.tables import Table, codes_of, numbers
+from envs.recorded.dealing import GROUPS, deal
+from envs.recorded.interpolation import check_steps, even_grid
+from envs.recorded.sources import PARTS, Columns, Source, kept_rows, listed
+from envs.recorded.tables import Table, codes_of, numbers
 from envs.targets import refuse
 from envs.tasks import FeatureSpec, TaskFeatures
 

@@ -1,0 +1,1 @@
+"""Recorded outcomes: from a table of answers to a world of them, for `surfaces/replay.py`."""
