@@ -3,7 +3,8 @@
 A component has a shape over time, whose intensity runs from 0 to 1, and sizes: what it
 does at full intensity to the outcomes (quality, length, latency, price, failures) and to
 the traffic (task mix, prompt distribution). Components compose: factors multiply, shifts
-add. The intensity moves in 16 stairs, so that a drifting world has finitely many truths.
+add, shifts of the task mix act one after the other. The intensity moves in 16 stairs, so
+that a drifting world has finitely many truths.
 
 The clock is an evaluation: one round of every task type. With two task types, evaluation
 100 begins after 200 rounds.
