@@ -39,7 +39,7 @@ def refuse(path: str, got: object, need: str) -> ConfigError:
     'policy.epsilon: got 1.5, need a float <= 1'
     """
     shown = repr(got)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    shown = shown if len(shown) <= 80 else f"{shown[:38]}...{shown[-39:]}"  # both ends: a path says most at its end
     return ConfigError(" ".join(f"{path}: got {shown}, need {need}".split()))
 
 

@@ -18,19 +18,19 @@ from omegaconf import OmegaConf
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.targets import refuse
-from experiments.calibration_charts import save_charts
-from experiments.calibration_rows import add_rows
+from experiments.calibration.charts import save_charts
+from experiments.calibration.fit_quality import QUALITY, HeldOut
+from experiments.calibration.outcome_table import Columns, Names, Outcomes, Selection, read_outcomes
+from experiments.calibration.preset_check import Agreement, agreement
+from experiments.calibration.preset_grids import grids_of
+from experiments.calibration.preset_points import published_points
+from experiments.calibration.preset_yaml import Preset, preset_text
+from experiments.calibration.rows import add_rows
+from experiments.calibration.task_fit import LengthPart, WorldFit, fit_world
 from experiments.compose import CONFIGS
 from experiments.exporting import finish
-from experiments.fit_quality import QUALITY, HeldOut
-from experiments.outcome_table import Columns, Names, Outcomes, Selection, read_outcomes
-from experiments.preset_check import Agreement, agreement
-from experiments.preset_grids import grids_of
-from experiments.preset_points import published_points
-from experiments.preset_yaml import Preset, preset_text
 from experiments.results import Claim, Results, Summary
 from experiments.settings import Job, build
-from experiments.task_fit import LengthPart, WorldFit, fit_world
 from experiments.terminal import Progress
 from experiments.vetting import Ledger
 

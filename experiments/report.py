@@ -19,7 +19,8 @@ import vl_convert
 from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 
-from experiments import calibration_charts, charts
+from experiments import charts
+from experiments.calibration import charts as calibration_charts
 from experiments.measurement import NUMBER_COLUMNS
 from experiments.results import Summary, load_results, load_summary
 from experiments.tables import has, last_values

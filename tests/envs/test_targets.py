@@ -89,3 +89,8 @@ def test_a_refusal_is_one_line_however_long_and_broken_the_value() -> None:
     message = str(refuse("a.b", "x\n" * 500, "an int\n>= 0"))
     assert "\n" not in message
     assert len(message) < 120
+
+
+def test_a_long_value_keeps_both_of_its_ends() -> None:
+    shown = str(refuse("world.path", "/home/" + "long/" * 40 + "answers.csv", "a file"))
+    assert "got '/home/long/" in shown and "answers.csv', need a file" in shown and len(shown) < 120

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from experiments.calibration_charts import CELLS
+from experiments.calibration.charts import CELLS
 from experiments.results import Claim, Results, Summary, load_results, write_summary
 
 POLICIES = {"fixed": 0.0, "uniform": 0.1, "epsilon_greedy": 0.6, "linucb": 0.85, "thompson": 1.0}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_ndtr, logsumexp, ndtr
 
-from experiments.fitting import Range, default_of, range_of
+from experiments.calibration.fitting import Range, default_of, range_of
 
 __all__ = [
     "LengthRows",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.fit_length import (
+from experiments.calibration.fit_length import (
     LengthRows,
     Runaway,
     apart,

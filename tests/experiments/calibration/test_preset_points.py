@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from experiments.outcome_table import Columns, Selection, read_outcomes
-from experiments.preset_grids import grids_of
-from experiments.preset_points import published_points, short
-from experiments.task_fit import fit_world
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.preset_grids import grids_of
+from experiments.calibration.preset_points import published_points, short
+from experiments.calibration.task_fit import fit_world
 from tests import answers
 
 

@@ -7,13 +7,13 @@ import yaml
 
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
-from experiments.outcome_table import Columns, Selection, read_outcomes
-from experiments.preset_check import JUDGED, agreement
-from experiments.preset_grids import grids_of
-from experiments.preset_points import published_points
-from experiments.preset_yaml import Preset, preset_text
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.preset_check import JUDGED, agreement
+from experiments.calibration.preset_grids import grids_of
+from experiments.calibration.preset_points import published_points
+from experiments.calibration.preset_yaml import Preset, preset_text
+from experiments.calibration.task_fit import fit_world
 from experiments.settings import build
-from experiments.task_fit import fit_world
 from tests import answers
 
 

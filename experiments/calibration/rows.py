@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.fit_length import mixture_cdf, observed_cdf
-from experiments.fit_quality import FAILURE, QUALITY, Kind, curve_at
-from experiments.fitting import cells_of
-from experiments.outcome_table import Outcomes
+from experiments.calibration.fit_length import mixture_cdf, observed_cdf
+from experiments.calibration.fit_quality import FAILURE, QUALITY, Kind, curve_at
+from experiments.calibration.fitting import cells_of
+from experiments.calibration.outcome_table import Outcomes
+from experiments.calibration.task_fit import CurvePart, LengthPart, TaskFit, WorldFit
 from experiments.results import Results
-from experiments.task_fit import CurvePart, LengthPart, TaskFit, WorldFit
 
 __all__ = ["add_rows"]
 

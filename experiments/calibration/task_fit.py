@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.fit_latency import Latency, fit_latency
-from experiments.fit_length import (
+from experiments.calibration.fit_latency import Latency, fit_latency
+from experiments.calibration.fit_length import (
     LengthRows,
     Mixture,
     Runaway,
@@ -22,9 +22,19 @@ from experiments.fit_length import (
     fit_mixture,
     fit_runaway,
 )
-from experiments.fit_noise import Difficulty, NoiseKind, fit_difficulty, fit_spread, kind_of
-from experiments.fit_quality import FAILURE, QUALITY, CurveFit, CurveRows, HeldOut, Kind, curve_at, fit_curve, held_out
-from experiments.outcome_table import Outcomes
+from experiments.calibration.fit_noise import Difficulty, NoiseKind, fit_difficulty, fit_spread, kind_of
+from experiments.calibration.fit_quality import (
+    FAILURE,
+    QUALITY,
+    CurveFit,
+    CurveRows,
+    HeldOut,
+    Kind,
+    curve_at,
+    fit_curve,
+    held_out,
+)
+from experiments.calibration.outcome_table import Outcomes
 
 __all__ = ["CurvePart", "LengthPart", "TaskFit", "WorldFit", "fit_world"]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.fit_noise import Difficulty, NoiseKind, fit_difficulty, fit_spread, kind_of
-from experiments.fitting import cells_of
-from experiments.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.fit_noise import Difficulty, NoiseKind, fit_difficulty, fit_spread, kind_of
+from experiments.calibration.fitting import cells_of
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
 from tests import answers
 
 ONE = NoiseKind("binomial", 1)

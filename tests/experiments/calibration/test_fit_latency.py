@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.fit_latency import Latency, fit_latency
+from experiments.calibration.fit_latency import Latency, fit_latency
 
 
 def fitted(tokens, latency) -> Latency:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog, nnls
 from scipy.sparse import eye_array, hstack
 
-from experiments.fitting import log_sd
+from experiments.calibration.fitting import log_sd
 
 __all__ = ["Latency", "fit_latency"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.fit_quality import FAILURE, QUALITY, CurveRows, curve_at, fit_curve, held_out, some
+from experiments.calibration.fit_quality import FAILURE, QUALITY, CurveRows, curve_at, fit_curve, held_out, some
 from tests import answers
 
 

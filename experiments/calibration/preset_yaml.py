@@ -15,12 +15,12 @@ import numpy as np
 
 from envs.published import Published
 from envs.reward import RewardWeights
-from experiments.fit_noise import LEVELS
-from experiments.fit_quality import FAILURE, QUALITY
-from experiments.fitting import default_of, range_of
-from experiments.preset_grids import Grid
-from experiments.preset_points import short
-from experiments.task_fit import CurvePart, TaskFit, WorldFit
+from experiments.calibration.fit_noise import LEVELS
+from experiments.calibration.fit_quality import FAILURE, QUALITY
+from experiments.calibration.fitting import default_of, range_of
+from experiments.calibration.preset_grids import Grid
+from experiments.calibration.preset_points import short
+from experiments.calibration.task_fit import CurvePart, TaskFit, WorldFit
 
 __all__ = ["Preset", "preset_text", "task_numbers"]
 

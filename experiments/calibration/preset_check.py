@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from envs.lattice import AXES
 from envs.published import Published
 from envs.world import Outcome, Scenario
-from experiments.fit_quality import FAILURE, QUALITY
-from experiments.task_fit import TaskFit
+from experiments.calibration.fit_quality import FAILURE, QUALITY
+from experiments.calibration.task_fit import TaskFit
 
 __all__ = ["JUDGED", "Agreement", "agreement"]
 

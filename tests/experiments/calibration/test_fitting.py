@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.fitting import Range, cells_of, default_of, least, range_of, reweighted, shared_luck
+from experiments.calibration.fitting import Range, cells_of, default_of, least, range_of, reweighted, shared_luck
 
 AT = np.array([[0.0], [0.0], [1.0], [1.0]])
 Y = np.array([0.0, 1.0, 1.0, 1.0])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.quality_noise import MAX_CHECKS
-from experiments.fitting import Cells
+from experiments.calibration.fitting import Cells
 
 __all__ = ["Difficulty", "NoiseKind", "fit_difficulty", "fit_spread", "kind_of"]
 

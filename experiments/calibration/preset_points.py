@@ -6,13 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from envs.published import Published
-from experiments.fit_length import observed_cdf
-from experiments.fit_noise import NoiseKind
-from experiments.fit_quality import QUALITY, curve_at
-from experiments.fitting import cells_of
-from experiments.outcome_table import Outcomes
-from experiments.preset_grids import Grid
-from experiments.task_fit import PLATEAU, LengthPart, TaskFit, WorldFit
+from experiments.calibration.fit_length import observed_cdf
+from experiments.calibration.fit_noise import NoiseKind
+from experiments.calibration.fit_quality import QUALITY, curve_at
+from experiments.calibration.fitting import cells_of
+from experiments.calibration.outcome_table import Outcomes
+from experiments.calibration.preset_grids import Grid
+from experiments.calibration.task_fit import PLATEAU, LengthPart, TaskFit, WorldFit
 
 __all__ = ["published_points", "short"]
 

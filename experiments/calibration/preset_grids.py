@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.outcome_table import Outcomes
+from experiments.calibration.outcome_table import Outcomes
 
 __all__ = ["Grid", "grids_of"]
 

@@ -5,11 +5,11 @@ import json
 import pytest
 import vl_convert
 
-from experiments.calibration_charts import CHARTS, save_charts
-from experiments.calibration_rows import add_rows
-from experiments.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.charts import CHARTS, save_charts
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.rows import add_rows
+from experiments.calibration.task_fit import fit_world
 from experiments.results import Results, load_results
-from experiments.task_fit import fit_world
 from tests import answers
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments.outcome_table import Columns, Selection, read_outcomes
-from experiments.preset_grids import Grid, grids_of
+from experiments.calibration.outcome_table import Columns, Selection, read_outcomes
+from experiments.calibration.preset_grids import Grid, grids_of
 from tests import answers
 
 
