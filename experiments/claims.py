@@ -34,6 +34,7 @@ DR_BAND = (0.93, 0.97)
 ESS_BAND = (0.2, 0.3)
 MAX_PROGRAMS = 12
 NULL_LOGS = 1000
+VISIBLE_GAIN = 0.05  # reward units; about what the gate detects in 2,000 rows at quality noise 0.2
 FEW = 30  # replications below which a share is reported, not judged
 FEW_LOGS = 171  # 3 sqrt(0.95 0.05 / n) is 0.05 there; a coverage over fewer logs is reported, not judged
 
@@ -165,7 +166,8 @@ def approvals(world: str, hits: int, total: int, *, gain: float, strict: bool) -
         world: its name.
         hits: approvals.
         total: replications; fewer than 30 say too little, and are reported.
-        gain: exact gain of the best feasible actions over the baseline, > 0.
+        gain: exact gain of the best feasible actions over the baseline, > 0; one too small for any gate
+            to see in 2,000 rows is reported.
         strict: whether 80 % must be measured, else 80 % must not be excluded.
     """
     text = f"Gate approves on fresh logs of {world}, where up to {gain:.3f} can be gained (exact)"
@@ -173,7 +175,7 @@ def approvals(world: str, hits: int, total: int, *, gain: float, strict: bool) -
         return Claim(text, "not run", "reported", "0 replications", None)
     bounds = clopper_pearson(hits, total, confidence=0.95)
     holds = hits / total >= 0.8 if strict else bounds.hi >= 0.8
-    counts = total >= FEW
+    counts = total >= FEW and gain >= VISIBLE_GAIN
     return Claim(
         text,
         f"{hits:,} of {total:,}",

@@ -172,6 +172,8 @@ def test_too_few_replications_are_reported_only() -> None:
 
 
 def test_what_was_not_run_is_not_claimed() -> None:
+    hardly = claims.approvals("w", 0, 400, gain=0.049, strict=True)  # nobody could see so little
+    assert (hardly.required, hardly.holds) == ("reported", None)
     for found in (claims.approvals("w", 0, 0, gain=0.1, strict=True), claims.refusals("w", 0, 0)):
         assert (found.holds, found.measured, found.required) == (None, "not run", "reported")
 
