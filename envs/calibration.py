@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
-from envs.curves import Service, split
+from envs.curves import Service, jitter, split
 from envs.lattice import AXES, AxisRange, LatticeRanges
 from envs.published import Published
 from envs.surfaces import llm_outcome
@@ -68,16 +69,28 @@ def _means(params: Params, record: Published, temperature: str) -> tuple[Outcome
     return Outcome(*(np.concatenate(part) for part in zip(*drawn, strict=True))), np.full(len(rows), between)
 
 
-def _recorded_length(params: Params, record: Published, temperature: str) -> float:
-    parts, _ = _means(params, record, temperature)
-    return float(np.mean((1.0 - parts.failure) * parts.output_tokens))
-
-
-def _latency(params: Params, record: Published) -> float:
+def _service(params: Params, record: Published) -> Service:
     scenario = _point(params, record, "")
-    model = Service(*split(scenario.params.models[_rows(scenario, record)[1]], Service))
-    cold = model.cold_share * (model.cold_low_ms + model.cold_high_ms) / 2.0
-    return float(model.first_token_ms * model.first_token_mean + record.at * model.token_ms * model.token_mean + cold)
+    return Service(*split(scenario.params.models[_rows(scenario, record)[1]], Service))
+
+
+def _first_token_mean(params: Params, record: Published) -> float:
+    """The world's mean latency without its tokens' share."""
+    parts, _ = _means(params, record, "")
+    model = _service(params, record)
+    return float(np.mean(parts.latency_ms - parts.output_tokens * model.token_ms * model.token_mean))
+
+
+def _first_token_quantile(params: Params, record: Published) -> float:
+    """Of 200,000 evenly spread first-token times: log-normal, and a share of them after a cold start."""
+    model, n = _service(params, record), 200_000
+    even = (np.arange(n) + 0.5) / n
+    warm = model.first_token_ms * jitter(model.first_token_jitter, ndtri(even))
+    other = (even * 0.6180339887498949 * n) % 1.0  # a second coordinate, spread independently of the first
+    is_cold = other < model.cold_share
+    within = other / np.where(model.cold_share > 0, model.cold_share, 1.0)
+    wait = model.cold_low_ms + within * (model.cold_high_ms - model.cold_low_ms)
+    return float(np.quantile(warm + np.where(is_cold, wait, 0.0), record.at))
 
 
 def _variance_ratio(params: Params, record: Published) -> float:
@@ -98,10 +111,12 @@ def simulated(params: Params, record: Published) -> float:
         ValueError: parameters that no lattice can hold.
     """
     if record.measure == "length_ratio":
-        there = _recorded_length(params, record, record.temperature)
-        return there / _recorded_length(params, record, REFERENCE)
-    if record.measure == "latency_ms":
-        return _latency(params, record)
+        there, here = (_means(params, record, heat)[0] for heat in (record.temperature, REFERENCE))
+        return float(np.mean(there.output_tokens) / np.mean(here.output_tokens))
+    if record.measure == "first_token_mean":
+        return _first_token_mean(params, record)
+    if record.measure == "first_token_quantile":
+        return _first_token_quantile(params, record)
     if record.measure == "variance_ratio":
         return _variance_ratio(params, record)
     parts, _ = _means(params, record, record.temperature)

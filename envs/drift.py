@@ -29,6 +29,7 @@ __all__ = [
     "drift",
     "intensity",
     "moves_outcomes",
+    "only_traffic",
     "regimes",
     "sizes_at",
 ]
@@ -147,6 +148,18 @@ def sizes_at(moving: Drift, t: Array) -> Sizes:
 def moves_outcomes(component: Params) -> list[str]:
     """The sizes of a component that are not neutral and act on outcomes."""
     return [name for name in Sizes._fields if getattr(component, name) != getattr(Params, name)]
+
+
+def only_traffic(components: Sequence[Params], *, why: str) -> tuple[Params, ...]:
+    """The components, once it is sure that they move traffic alone: for worlds whose answers do not drift.
+
+    Raises:
+        ConfigError: one that moves outcomes.
+    """
+    for component in components:
+        for name in moves_outcomes(component):
+            raise refuse(f"drift.NAME.{name}", getattr(component, name), f"{getattr(Params, name)}: {why}")
+    return tuple(components)
 
 
 def regimes(components: Sequence[Params], n_evaluations: int) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ class Params:
     """
 
     mean_delay: float = field(default=0.0, metadata={"ge": 0.0, "le": 1000.0, "unit": "rounds"})
-    missing: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "share of rewards"})
+    missing: float = field(default=0.0, metadata={"ge": 0.0, "lt": 1.0, "unit": "share of rewards"})
     duplicated: float = field(default=0.0, metadata={"ge": 0.0, "le": 1.0, "unit": "share of rewards"})
     deduplicate: bool = True
     max_delay: int = field(default=0, metadata={"ge": 0, "le": 1000, "static": True, "unit": "rounds"})

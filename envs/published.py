@@ -9,7 +9,8 @@ MEASURES = (
     "failure",  # share of calls that fail
     "truncated",  # share of answers cut off at max_tokens
     "length_ratio",  # mean recorded length, failed calls as 0, over that at temperature 0.5
-    "latency_ms",  # mean latency of an answer of `at` tokens
+    "first_token_mean",  # mean time to the first token, ms
+    "first_token_quantile",  # time within which a share `at` of first tokens arrive, ms
     "variance_ratio",  # variance of right-or-wrong answers over that within a problem
 )
 
@@ -22,7 +23,7 @@ class Published:
         measure: one of `MEASURES`.
         task: task type; the first one when empty.
         temperature: at which it was measured; likewise the others, the baseline's when empty; max_tokens: no cap.
-        at: tokens of the answer, where the measure asks for them.
+        at: share of calls, where the measure asks for one.
         value: as published.
         stderr: its standard error; 0 where none is known, then `tolerance` counts.
         tolerance: stated by us where two standard errors are not what is claimed.
@@ -39,7 +40,7 @@ class Published:
     frequency_penalty: str = ""
     presence_penalty: str = ""
     model: str = ""
-    at: float = field(default=0.0, metadata={"ge": 0.0, "le": 1e9})
+    at: float = field(default=0.0, metadata={"ge": 0.0, "lt": 1.0, "unit": "share of calls"})
     stderr: float = field(default=0.0, metadata={"ge": 0.0, "le": 1e9})
     tolerance: float = field(default=0.0, metadata={"ge": 0.0, "le": 1e9})
 

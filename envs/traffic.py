@@ -257,7 +257,8 @@ def _mixing(names: tuple[str, ...], components: Sequence[Params]) -> Shifts:
     for i, mover in enumerate(movers):
         name = mover.toward or names[0]
         if name not in names:
-            raise refuse("drift.toward", name, f"a task type of this world: {', '.join(names)}{nearest(name, names)}")
+            need = f"a task type of this world: {', '.join(names)}{nearest(name, names)}"
+            raise refuse("drift.NAME.toward", name, need)
         target[i, names.index(name)] = 1.0
     return _shifts(movers, [c.task_mix for c in movers], target, np.zeros((len(movers), 0), np.int32))
 
@@ -268,17 +269,17 @@ def _tilting(
     movers = [c for c in components if c.prompt_divergence > 0]
     if len(movers) > 1:
         raise refuse(
-            "drift.prompt_divergence", [c.prompt_divergence for c in movers], "one component that moves prompts"
+            "drift.NAME.prompt_divergence", [c.prompt_divergence for c in movers], "one component that moves prompts"
         )
     keep, other = np.zeros((len(movers), len(features))), np.zeros((len(movers), len(features)), np.int32)
     tilted = np.zeros((len(movers), len(features)))
     for mover in movers:
         if mover.prompt_feature not in names:
             need = f"an entry of the context: {', '.join(names)}{nearest(mover.prompt_feature, names)}"
-            raise refuse("drift.prompt_feature", mover.prompt_feature, need)
+            raise refuse("drift.NAME.prompt_feature", mover.prompt_feature, need)
         column = features[:, names.index(mover.prompt_feature)]
         for begin, end in spans:
-            held = _tilt(column[begin:end], mover.prompt_divergence, "drift.prompt_divergence")
+            held = _tilt(column[begin:end], mover.prompt_divergence, "drift.NAME.prompt_divergence")
             tilted[0, begin:end] = held
             keep[0, begin:end], other[0, begin:end] = _walker(held, begin)
     return _shifts(movers, [1.0] * len(movers), keep, other), tilted

@@ -106,7 +106,7 @@ def run(job: Job) -> Summary:
     """Draw the atlas and compare published with simulated numbers.
 
     Raises:
-        ConfigError: a world that is not there.
+        ConfigError: a world that is not there, or an evaluation past the horizon.
     """
     params, ledger, worlds = job.pick("experiment", Params), Ledger(Results(), []), simulated_worlds()
     for name in params.worlds:
@@ -114,6 +114,8 @@ def run(job: Job) -> Summary:
             raise refuse("experiment.worlds", name, f"some of {', '.join(worlds)}{nearest(name, worlds)}")
     chosen = {name: worlds[name] for name in params.worlds or worlds}
     drift, entries, drawn, files = drift_of(job), [], [], []
+    if params.t >= job.run.horizon:
+        raise refuse("experiment.t", params.t, f"an evaluation of the run: below horizon = {job.run.horizon}")
     with Progress() as progress, progress.stage("draw", len(chosen), unit="worlds") as advance:
         for name, world in chosen.items():
             pages = sheets(llm_outcome.build(world, drift=drift), t=params.t)

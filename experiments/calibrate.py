@@ -6,27 +6,25 @@ that runs, and shows data against fit with the error on problems that were held 
 of each number whether it was fitted, held or assumed; what was never recorded stays assumed.
 """
 
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from omegaconf import OmegaConf
 
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.targets import refuse
 from experiments.calibration.charts import save_charts
-from experiments.calibration.fit_quality import QUALITY, HeldOut
+from experiments.calibration.fit_claims import fit_claims
+from experiments.calibration.fit_quality import QUALITY
 from experiments.calibration.outcome_table import Columns, Names, Outcomes, Selection, read_outcomes
 from experiments.calibration.preset_check import Agreement, agreement
 from experiments.calibration.preset_grids import grids_of
 from experiments.calibration.preset_points import published_points
 from experiments.calibration.preset_yaml import Preset, preset_text
 from experiments.calibration.rows import add_rows
-from experiments.calibration.task_fit import LengthPart, WorldFit, fit_world
+from experiments.calibration.task_fit import WorldFit, fit_world
 from experiments.compose import CONFIGS
 from experiments.exporting import finish
 from experiments.results import Claim, Results, Summary
@@ -36,10 +34,7 @@ from experiments.vetting import Ledger
 
 __all__ = ["Params", "run"]
 
-ALLOWED = 3.0  # times the noise floor: two halves share no problem, and all temperatures share each half's luck
-LACK_OF_FIT = 0.1  # Kolmogorov distance, beyond that between the two halves
 ROUNDING = 1e-3  # the yaml carries six digits
-FEW_PROBLEMS = 30  # fewer are reported, not judged
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ def run(job: Job) -> Summary:
     preset = _preset(params, table, fit)
     agreement = _written(job.out / made, preset, params.name)
     add_rows(results, params.name, table, fit)
-    claims = [*_curve_claims(fit), *_length_claims(fit), *_preset_claims(agreement)]
+    claims = [*fit_claims(fit, named="problem" in table.given), *_preset_claims(agreement)]
     results.write(job.out)
     figures = save_charts(job.out)
     hint = f"To run the preset: python -m experiments.run --config-dir {job.out / 'configs'} world={params.name}"
@@ -120,57 +115,7 @@ def _written(file: Path, preset: Preset, name: str) -> Agreement:
     file.write_text(preset_text(preset), encoding="utf-8")
     params = build(OmegaConf.load(file), f"world={name}")  # type: ignore[arg-type]  # a mapping, as we wrote it
     assert isinstance(params, llm_outcome.Params)
-    return agreement(llm_outcome.build(params), preset.fit.tasks, preset.published)
-
-
-def _curve_claims(fit: WorldFit) -> list[Claim]:
-    """Held-out error of quality against its noise floor; of failure, reported."""
-    claims = []
-    for part, words in (("quality", "Quality by temperature"), ("failure", "Failure by temperature")):
-        found = [getattr(one, part) for one in fit.tasks if getattr(one, part) is not None]
-        held = [curve.held for curve in found if curve.held is not None]
-        if not held:
-            continue
-        rmse, floor, raw, constant = (_pooled(held, name) for name in ("rmse", "floor", "raw", "constant"))
-        least = min(len(np.unique(curve.rows.problem)) for curve in found)
-        counts = part == "quality" and least >= FEW_PROBLEMS
-        claims.append(
-            Claim(
-                f"{words} foretells held-out problems ({len(held)} task types), root mean squared error",
-                f"{rmse:.4f}",
-                f"<= {ALLOWED:g} x the noise floor" if counts else "reported",
-                f"floor {floor:.4f}; without a curve {constant:.4f}; the other half's own means {raw:.4f}",
-                rmse <= ALLOWED * floor if counts else None,
-            )
-        )
-    return claims
-
-
-def _pooled(held: Sequence[HeldOut], name: str) -> float:
-    return math.sqrt(float(np.mean([getattr(one, name) ** 2 for one in held])))
-
-
-def _length_claims(fit: WorldFit) -> list[Claim]:
-    """The length fit that lies farthest from held-out answers, beyond what separates the halves themselves."""
-    parts = {one.name: one.length for one in fit.tasks if one.length is not None and one.length.distances}
-    if not parts:
-        return []
-
-    def found(part: LengthPart) -> float:
-        return part.distances[len(part.chosen.weight) - 1]
-
-    name, worst = max(parts.items(), key=lambda item: found(item[1]) - item[1].halves)
-    kinds = "one component" if len(worst.chosen.weight) == 1 else "two components"
-    return [
-        Claim(
-            f"Lengths: Kolmogorov distance on held-out answers, the worst of {len(parts)} task types ({name}, {kinds})",
-            f"{found(worst):.4f}",
-            f"<= {LACK_OF_FIT:g} + the halves' own distance",
-            f"one component {worst.distances[0]:.4f}, two {worst.distances[1]:.4f}, the halves {worst.halves:.4f}; "
-            f"{worst.n_held:,} answers",
-            found(worst) <= LACK_OF_FIT + worst.halves,
-        )
-    ]
+    return agreement(params, preset.fit.tasks)
 
 
 def _preset_claims(found: Agreement) -> list[Claim]:

@@ -16,7 +16,7 @@ def _place(one: Compared) -> str:
     record = one.record
     known = [f"{_SHORT[name]} {getattr(record, name)}" for name in AXES if getattr(record, name)]
     known += [record.model] if record.model else []
-    return ", ".join([*known, f"{record.at:g} tokens"] if record.measure == "latency_ms" else known)
+    return ", ".join([*known, f"share {record.at:g}"] if record.measure == "first_token_quantile" else known)
 
 
 def _number(value: float) -> str:
@@ -49,6 +49,11 @@ def published_lines(worlds: Mapping[str, Params]) -> list[str]:
         "Every number that a preset claims to reproduce, from the list `published` in its yaml; simulated",
         "numbers are exact means over its population. One may be off by two published standard errors, or by",
         'the tolerance stated where none was published; "off by" is in units of that allowance.',
+        "",
+        "A failed call has quality 0 and no tokens, here as in the data. `variance_ratio` is that of single answers,",
+        "right or wrong, with 16 levels of hidden difficulty; presets leave difficulty off (`levels: 1`) unless",
+        "their yaml says so. Times to the first token are set by published medians and spreads; what is compared",
+        "is their published tail.",
     ]
     for name, params in worlds.items():
         compared = compare(params)

@@ -1,10 +1,11 @@
-"""Between recorded settings: an even grid, answered by straight lines from neighbour to neighbour.
+"""Between recorded settings: an even grid, answered by straight lines from neighbour to neighbour, or not at all.
 
 An action between two recorded ones answers with an answer of one of them, drawn with the
 linear weights, so its expectation is exactly the linear interpolation of their means. Along
 two axes the weights are products (bilinear). Nothing is extrapolated, and a hole in the
 recorded grid stays a hole: an action is answered only if all its corners were recorded. How
-far reality lies from the straight line is not known, and in no standard error.
+far reality lies from the straight line is not known, and in no standard error. A gap that is only
+filled in (`without_gaps`) gives the grid even steps and answers nothing.
 """
 
 import math
@@ -20,9 +21,10 @@ from envs.lattice import AXES, MAX_ACTIONS, Lattice
 from envs.recorded.bad_rows import decimal_of
 from envs.targets import nearest, refuse
 
-__all__ = ["MAX_AXES", "Corners", "check_steps", "corners", "even_grid", "inner"]
+__all__ = ["MAX_AXES", "Corners", "check_steps", "corners", "even_grid", "inner", "without_gaps"]
 
 MAX_AXES = 2
+MAX_FILLED = 256  # values of an axis whose gaps are filled
 Ints = NDArray[np.int32]
 
 
@@ -98,6 +100,26 @@ def even_grid(name: str, recorded: Sequence[Decimal], step: str) -> list[Decimal
     if count > MAX_ACTIONS:
         raise refuse(where, step, f"a step that gives at most {MAX_ACTIONS} values; this one gives {count}")
     return [recorded[0] + width * i for i in range(count)]
+
+
+def without_gaps(recorded: Sequence[Decimal]) -> list[Decimal]:
+    """The recorded values, and those missing on the even grid they lie on; where there is none, as they are.
+
+    Args:
+        recorded: values of an axis, ascending. The grid's step is their smallest gap, and it has at most 256 values.
+
+    >>> [str(v) for v in without_gaps([Decimal("0.6"), Decimal("0.8"), Decimal("0.9")])]
+    ['0.6', '0.7', '0.8', '0.9']
+    >>> [str(v) for v in without_gaps([Decimal("0"), Decimal("0.2"), Decimal("0.5")])]
+    ['0', '0.2', '0.5']
+    """
+    gaps = [b - a for a, b in zip(recorded, recorded[1:], strict=False)]
+    if not gaps:
+        return list(recorded)
+    width, span = min(gaps), recorded[-1] - recorded[0]
+    if span / width >= MAX_FILLED or any(gap % width for gap in gaps):
+        return list(recorded)
+    return [recorded[0] + width * i for i in range(int(span / width) + 1)]
 
 
 def _brackets(places: NDArray[np.integer], levels: NDArray[np.integer]) -> tuple[Ints, Ints, NDArray[np.float64]]:

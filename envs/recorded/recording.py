@@ -7,6 +7,7 @@ what is left out is counted in the notes, and what cannot be read is refused by 
 """
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from envs.lattice import AXES, MAX_ACTIONS, MODEL, Axis, Lattice
 from envs.recorded.dealing import GROUPS, deal
-from envs.recorded.interpolation import check_steps, even_grid
+from envs.recorded.interpolation import check_steps, even_grid, without_gaps
 from envs.recorded.sources import PARTS, Columns, Source, kept_rows, listed
 from envs.recorded.tables import Table, codes_of, numbers
 from envs.targets import refuse
@@ -30,7 +31,7 @@ class Recording(NamedTuple):
     """n units and r rows.
 
     Attributes:
-        lattice: the recorded grid values of every axis, an interpolated axis filled up evenly.
+        lattice: the recorded grid values of every axis, an interpolated axis filled up evenly, and others if asked.
         names: task types, ascending.
         task: (n,) task type of each unit, ascending.
         cluster: (n,) problem of each unit, or group of problems.
@@ -66,6 +67,8 @@ def _axis(table: Table, name: str, source: Source) -> tuple[Axis, NDArray[np.int
     levels = sorted(set(values.values()))
     if name in source.interpolate:
         levels = even_grid(name, levels, str(source.interpolate[name]))
+    elif source.fill_gaps:
+        levels = without_gaps(levels)
     place_of, place = np.zeros(len(labels), np.int64), {value: at for at, value in enumerate(levels)}
     for code, value in values.items():
         place_of[code] = place[value]
@@ -74,7 +77,7 @@ def _axis(table: Table, name: str, source: Source) -> tuple[Axis, NDArray[np.int
 
 def _models(table: Table, source: Source) -> tuple[Axis, NDArray[np.int64]]:
     """The recorded models as an axis, names ascending, and (r,) place of each row; else one name."""
-    if not (source.is_model_action and source.columns.model):
+    if source.model_is != "action" or source.columns.model is None:
         return Axis(MODEL, (source.absent[MODEL],)), np.zeros(len(table.rows), np.int64)
     labels, codes = table.columns[source.columns.model]
     used, place = np.unique(codes, return_inverse=True)
@@ -101,7 +104,7 @@ def _propensity(table: Table, source: Source) -> NDArray[np.float64]:
 def _kinds(source: Source) -> tuple[str, ...]:
     """The columns that together name a task type."""
     columns, named = source.columns, listed(source.columns.task_type)
-    if not source.is_model_action:
+    if source.model_is != "action":
         return named or listed(columns.model)
     if columns.model in named:
         need = "columns other than the model, which is an action (world.model_is)"
@@ -149,7 +152,7 @@ def _model(table: Table, source: Source, first: NDArray[np.int64], unit: NDArray
     Raises:
         ConfigError: a unit with answers of two models; the model must then be part of the task type.
     """
-    if source.columns.model is None or source.is_model_action:
+    if source.columns.model is None or source.model_is == "action":
         return [None] * len(first)
     labels, codes = table.columns[source.columns.model]
     mixed = np.flatnonzero(codes != codes[first][unit])
@@ -199,13 +202,25 @@ def _remarks(source: Source, parts: NDArray[np.float64]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def _filled(grid: Sequence[tuple[Axis, NDArray[np.int64]]], source: Source) -> tuple[str, ...]:
+    """How many values of which axis are on the grid although nobody recorded them."""
+    added = {a.name: len(a.values) - len(np.unique(place)) for a, place in grid if a.name not in source.interpolate}
+    said = [f"{added[a.name]} of the {len(a.values)} values of {a.name}" for a, _ in grid if added.get(a.name)]
+    what = "Filled in (world.fill_gaps) so that steps are even, never recorded and never to be played"
+    return (f"{what}: {', '.join(said)}.",) if said else ()
+
+
 def _lattice(axes: tuple[Axis, ...], *, n_units: int) -> Lattice:
     """All combinations of the axes' values, if a table of them fits."""
     size = math.prod(len(axis.values) for axis in axes)
     if size > MAX_ACTIONS or size * n_units > MAX_CELLS:
         got = ", ".join(f"{axis.name} {len(axis.values)}" for axis in axes if len(axis.values) > 1)
-        need = f"at most {MAX_ACTIONS} actions, and {MAX_CELLS} of them times units ({n_units}); coarser steps or fewer"
-        raise refuse("world.path, world.interpolate", f"values: {got}", f"{need} rows (world.where) make them so")
+        need = f"at most {MAX_ACTIONS} actions, and {MAX_CELLS} of them times units ({n_units}); coarser steps,"
+        raise refuse(
+            "world.path, world.interpolate",
+            f"values: {got}",
+            f"{need} fewer rows (world.where) or world.fill_gaps=false make them so",
+        )
     return Lattice(axes)
 
 
@@ -237,5 +252,5 @@ def read_recording(source: Source) -> Recording:
         action=lattice.encode(np.stack([place for _, place in grid], axis=1)),
         parts=parts,
         propensity=_propensity(table, source),
-        notes=(*notes, *units.notes, *_remarks(source, parts)),
+        notes=(*notes, *units.notes, *_filled(grid, source), *_remarks(source, parts)),
     )

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from envs.lattice import AXES
 from envs.recorded.bad_rows import Rule, sift
-from envs.recorded.tables import Table, file_digest, read_table, rows_where, take
+from envs.recorded.tables import Table, codes_of, file_digest, read_table, rows_where, take
 from envs.targets import refuse
 
 __all__ = ["PARTS", "Columns", "Source", "kept_rows", "listed"]
@@ -67,7 +68,8 @@ class Source:
     token_unit: float = 1.0
     groups: int = 0
     split_seed: int = 0
-    is_model_action: bool = False
+    fill_gaps: bool = False
+    model_is: Literal["context", "action", "auto"] = "context"
     skip_bad: bool = False
     max_bad_share: float = 0.05
 
@@ -106,13 +108,38 @@ def _rules(source: Source) -> dict[str, Rule]:
 def _without_model(table: Table, source: Source) -> tuple[Source, tuple[str, ...]]:
     """A model column that is empty everywhere says that there is only one model: it is left aside."""
     name = source.columns.model
-    if name is None or source.is_model_action:
+    if name is None:
         return source, ()
     labels, codes = table.columns[name]
     if any(labels[code].strip() for code in np.unique(codes)):
         return source, ()
     note = f"Column {name!r} is empty in every row: one model, whose name was not recorded."
     return replace(source, columns=replace(source.columns, model=None)), (note,)
+
+
+def _role_of_model(table: Table, source: Source) -> tuple[Source, tuple[str, ...]]:
+    """What recorded models are, where the record is to decide: actions if one task type was answered by several."""
+    if source.model_is != "auto":
+        return source, ()
+    kinds, name = listed(source.columns.task_type), source.columns.model
+    n_kinds = len(codes_of(table, kinds)[0]) if kinds else 1
+    if name is None or len(codes_of(table, (*kinds, name))[0]) == n_kinds:
+        return replace(source, model_is="context"), ()
+    note = f"Several models of column {name!r} answered one task type, so the model is an action (world.model_is)."
+    return replace(source, model_is="action"), (note,)
+
+
+def _repeats(table: Table, source: Source) -> tuple[str, ...]:
+    """How many rows repeat another one; without an identity nobody can tell a repeat from a replicate."""
+    if source.columns.id is not None:
+        return ()
+    key = np.zeros(len(table.rows), np.int64)
+    for column in table.columns.values():
+        key = np.unique(key * len(column.labels) + column.codes, return_inverse=True)[1].reshape(-1)
+    again = len(key) - len(np.unique(key))
+    what = "equal an earlier row in every column that is read, and count as further answers"
+    mend = "if the table was written twice, name its identities (world.columns.id)"
+    return (f"{again} of {len(key)} rows {what}; {mend}.",) if again else ()
 
 
 def kept_rows(source: Source) -> tuple[Table, Source, tuple[str, ...]]:
@@ -136,4 +163,5 @@ def kept_rows(source: Source) -> tuple[Table, Source, tuple[str, ...]]:
     note = f"{path.name} ({several}sha256 {file_digest(path)}...): {total} rows{kept}."
     source, one_model = _without_model(table, source)
     table, bad = sift(table, _rules(source), skip=source.skip_bad, max_share=source.max_bad_share)
-    return table, source, (note, *bad, *one_model)
+    source, role = _role_of_model(table, source)
+    return table, source, (note, *bad, *one_model, *role, *_repeats(table, source))

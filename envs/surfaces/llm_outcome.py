@@ -27,6 +27,7 @@ from envs.lattice import MODEL, Lattice, LatticeRanges, coordinates
 from envs.population import Effects, Latent, TaskType, draw_population
 from envs.published import Published
 from envs.reward import RewardWeights, Weights, reward, weights
+from envs.targets import refuse
 from envs.traffic import Context, Population, traffic
 from envs.world import Noise, Outcome, Scenario, World
 
@@ -85,7 +86,8 @@ class Params:
 
     Attributes:
         models: by name, in the order in which the trust region walks through them; none: one.
-        levels: hidden difficulty levels of a problem; `between` of a task type says how much they matter.
+        levels: hidden difficulty levels of a problem; `between` of a task type says how much they matter. Its
+            share of the variance is met at 16 levels; fewer spread problems less.
         replays: baseline answers to the same problem that every reward is corrected by (paired mode): a
             control variate of mean zero, so expectations stay and variance falls. 0: none.
         published: numbers that this preset claims to reproduce.
@@ -184,12 +186,13 @@ def _expected(spec: Spec, params: Numbers, t: Array, at: tuple[Array, Array]) ->
     here = _scene(params, t, index)
     point, knobs = _point(spec, params, here, ids)
     service, moved = point.service, here.moved
-    out, over = tokens(lengths(here.task, service, moved, knobs), point.max_tokens)
-    made = (1.0 - point.failure) * point.quality * (1.0 - here.task.truncation_loss * over)
+    whole, over = tokens(lengths(here.task, service, moved, knobs), point.max_tokens)
+    answered = 1.0 - point.failure
+    made, out = answered * point.quality * (1.0 - here.task.truncation_loss * over), answered * whole
     first = service.first_token_ms * service.first_token_mean * moved.first_token_factor
     each = service.token_ms * service.token_mean * moved.token_factor
     cold = _cold_share(here, service) * (service.cold_low_ms + service.cold_high_ms) / 2.0
-    return _outcome(here, point, (made, out, first + each * out + cold, point.failure, over))
+    return _outcome(here, point, (made, out, first + each * out + cold, point.failure, answered * over))
 
 
 def _hard(params: Numbers, task: Task, mean: Array, level: Array) -> Array:
@@ -235,8 +238,9 @@ def _draw(spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], nois
     centre = xp.where(second, long.centre[0, 1], long.centre[0, 0])
     length = xp.exp(centre + noise.normal[0] * xp.where(second, long.sd[1], long.sd[0]))
     is_cut = length > point.max_tokens
-    truncated, out = xp.where(is_cut, 1.0, 0.0), xp.where(is_cut, point.max_tokens, length)
+    truncated, whole = xp.where(is_cut, 1.0, 0.0), xp.where(is_cut, point.max_tokens, length)
     failed = xp.where(noise.uniform[0] < point.failure, 1.0, 0.0)
+    out = whole * (1.0 - failed)  # a failed call sends nothing and is charged for nothing
     chance = _hard(params, task, point.quality, context.level) * (1.0 - task.truncation_loss * truncated)
     drawn = (noise.uniform[2], noise.normal[3:5])
     made = quality_noise.draw(spec.noise, params.noise, chance, heat=point.heat, noise=drawn) * (1.0 - failed)
@@ -245,7 +249,7 @@ def _draw(spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], nois
     is_cold = noise.uniform[3] < _cold_share(here, service)
     wait = service.cold_low_ms + noise.uniform[4] * (service.cold_high_ms - service.cold_low_ms)
     latency = first + each * out + xp.where(is_cold, wait, xp.zeros_like(wait))
-    outcome, worth = _outcome(here, point, (made, out, latency, failed, truncated))
+    outcome, worth = _outcome(here, point, (made, out, latency, failed, truncated * (1.0 - failed)))
     if spec.replays:
         worth = worth - _correction(spec, params, here, (t, context), noise)
     return outcome, worth
@@ -304,17 +308,22 @@ def _worst(numbers: Numbers, drift: Sequence[DriftParams]) -> NDArray[np.float64
     def peak(name: str) -> float:
         return math.prod(max(1.0, float(getattr(c, name))) for c in drift)
 
-    price = (
-        service.input_price[None] * numbers.tasks[:, [Task._fields.index("input_tokens")]] * peak("input_price_factor")
-    )
-    cost = (price + service.output_price[None] * most * peak("output_price_factor")).max(axis=1) / 1e6
+    worth = Weights(*split(numbers.weights, Weights))
+    asked = numbers.tasks[:, [Task._fields.index("input_tokens")]]
     first = service.first_token_ms * np.exp(CUT * service.first_token_jitter) * peak("first_token_factor")
     each = service.token_ms * np.exp(CUT * service.token_jitter) * peak("token_factor")
     can_be_cold = (service.cold_share > 0) | any(c.cold_share > 0 for c in drift)
-    slowest = float(np.max(first + each * most + can_be_cold * service.cold_high_ms))
-    worth = Weights(*split(numbers.weights, Weights))
-    worst = worth.cost * cost + worth.latency * slowest / 1000.0 + worth.tokens * most / 1000.0
-    return np.asarray(worst + worth.reservation * most / 4096.0 + worth.failure)
+    price_in, price_out = (
+        getattr(service, f"{p}_price") * peak(f"{p}_price_factor") / 1e6 for p in ("input", "output")
+    )
+
+    def penalty(sent: float) -> NDArray[np.float64]:
+        """(n,) of the dearest and slowest answer of so many tokens."""
+        cost = (price_in[None] * asked + price_out[None] * sent).max(axis=1)
+        slowest = float(np.max(first + each * sent + can_be_cold * service.cold_high_ms))
+        return np.asarray(worth.cost * cost + worth.latency * slowest / 1000.0 + worth.tokens * sent / 1000.0)
+
+    return np.maximum(penalty(most), penalty(0.0) + worth.failure) + worth.reservation * most / 4096.0
 
 
 def _ranges(spec: Spec, numbers: Numbers, drift: Sequence[DriftParams]) -> tuple[tuple[float, float], bool]:
@@ -347,6 +356,18 @@ def _numbers(
     )
 
 
+def _check_replays(params: Params) -> None:
+    """Refuse a correction that would correct nothing.
+
+    Raises:
+        ConfigError: replays without hidden difficulty.
+    """
+    is_hidden = params.levels > 1 and any(kind.between for kind in params.task_types)
+    if params.replays and not is_hidden:
+        need = "0, or hidden difficulty to correct for: world.levels=16, and task types with between > 0"
+        raise refuse("world.replays", params.replays, need)
+
+
 def _notes(params: Params, drift: Sequence[DriftParams]) -> tuple[str, ...]:
     notes = []
     if params.replays:
@@ -356,6 +377,8 @@ def _notes(params: Params, drift: Sequence[DriftParams]) -> tuple[str, ...]:
         )
     if params.noise.kind not in quality_noise.BOUNDED:
         notes.append(f"Quality noise is {params.noise.kind}: rewards have no declared range, bounded intervals refuse.")
+    if params.levels > 1 and not any(kind.between for kind in params.task_types):
+        notes.append("Hidden difficulty changes nothing: no task type has variance between problems (`between`).")
     if len(params.task_types) == 1 and any(c.task_mix for c in drift):
         notes.append("One task type only: a drift of the task mix changes nothing here.")
     return tuple(notes)
@@ -366,11 +389,12 @@ def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
 
     Raises:
         ValueError: no task type, two of one name, or a baseline off the lattice (the nearest value is named).
-        ConfigError: a drift that this population cannot follow.
+        ConfigError: a drift that this population cannot follow, or replays without hidden difficulty.
     """
     names = [kind.name for kind in params.task_types]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"world.task_types has the names {names}, need at least one task type, each name once")
+    _check_replays(params)
     lattice = Lattice.from_ranges(params.lattice, models=tuple(params.models) or ("",))
     population, latent = draw_population(
         params.task_types, params.effects, count=params.contexts_per_type, seed=params.population_seed

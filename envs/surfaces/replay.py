@@ -60,8 +60,11 @@ class Params:
         path: CSV, also compressed, Parquet, or a folder of Parquet files; relative to where you stand.
         columns: which column holds what.
         where: column -> value or values to keep; all rows when empty.
-        model_is: whether recorded models are part of the context, or an action to choose.
+        model_is: whether recorded models are part of the context, or an action to choose; `auto`: an action if some
+            task type was answered by several.
         interpolate: axis -> step of an even grid between its recorded values; at most two axes.
+        fill_gaps: whether a value that is missing on the even grid of an axis's recorded values becomes one of the
+            lattice that nobody can play; so a trust region has even steps, and nothing is interpolated.
         token_unit: how many recorded units of length make a token (4 where characters were counted).
         groups: 0: a unit is a problem. Else problems are pooled at random into that many groups, and
             a group is a unit: for logs in which problems hardly ever repeat.
@@ -76,8 +79,9 @@ class Params:
     columns: Columns
     name: str = "replay"
     where: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
-    model_is: Literal["context", "action"] = "context"
+    model_is: Literal["context", "action", "auto"] = "context"
     interpolate: dict[str, str] = field(default_factory=dict)
+    fill_gaps: bool = False
     baseline: Baseline = field(default_factory=Baseline)
     reward: RewardWeights = field(default_factory=RewardWeights)
     token_unit: float = field(default=1.0, metadata={"gt": 0.0, "le": 1e6, "unit": "recorded units per token"})
@@ -126,8 +130,7 @@ def _check(params: Params, drift: Sequence[DriftParams]) -> None:
 
 def _source(params: Params) -> Source:
     absent = {item.name: getattr(params.baseline, item.name) for item in fields(Baseline)}
-    is_action = params.model_is == "action"
-    absent[MODEL] = "default" if is_action or not params.baseline.model else params.baseline.model
+    absent[MODEL] = params.baseline.model or "default"
     return Source(
         path=params.path,
         columns=params.columns,
@@ -137,7 +140,8 @@ def _source(params: Params) -> Source:
         token_unit=params.token_unit,
         groups=params.groups,
         split_seed=params.split_seed,
-        is_model_action=is_action,
+        fill_gaps=params.fill_gaps,
+        model_is=params.model_is,
         skip_bad=params.skip_bad,
         max_bad_share=params.max_bad_share,
     )

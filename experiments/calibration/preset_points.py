@@ -32,7 +32,7 @@ def published_points(table: Outcomes, fit: WorldFit, grids: Mapping[str, Grid]) 
             if part is not None:
                 points += _means(table, i, measure, grids)
         if one.length is not None:
-            points += _longer(one, one.length, grids, source=table.source)
+            points += _longer(table, i, one.length, grids)
         if fit.noise == NoiseKind("binomial", 1):
             points += _ratio(one, float(grids["temperature"].baseline), source=table.source)
     return points
@@ -84,11 +84,11 @@ def _means(table: Outcomes, task: int, measure: str, grids: Mapping[str, Grid]) 
     return points
 
 
-def _longer(one: TaskFit, part: LengthPart, grids: Mapping[str, Grid], *, source: str) -> list[Published]:
-    """Shares of answers longer than some max_tokens, at the recorded temperature next to the baseline.
+def _longer(table: Outcomes, task: int, part: LengthPart, grids: Mapping[str, Grid]) -> list[Published]:
+    """Shares of calls with an answer longer than some max_tokens, at the recorded temperature next to the baseline.
 
-    The tolerance is the Kolmogorov distance that the fit showed on held-out answers, and not below two
-    standard errors.
+    A call that failed has no answer. The tolerance is the Kolmogorov distance that the fit showed on held-out
+    answers, and not below two standard errors.
     """
     heats = np.unique(part.rows.heat[np.isfinite(part.rows.heat)])
     home = float(grids["temperature"].baseline)
@@ -100,24 +100,33 @@ def _longer(one: TaskFit, part: LengthPart, grids: Mapping[str, Grid], *, source
     at, share = observed_cdf(part.rows.tokens[use], part.rows.is_cut[use])
     grid = grids["max_tokens"]
     caps = np.arange(int(grid.start), int(grid.stop) + 1, int(grid.step))
-    longer = 1.0 - np.concatenate([[0.0], share])[np.searchsorted(at, caps, side="right")]
+    longer = _answered(table, task, heat) * (
+        1.0 - np.concatenate([[0.0], share])[np.searchsorted(at, caps, side="right")]
+    )
     reach = part.distances[int(len(part.chosen.weight) > 1)] if part.distances else 0.1
     points = []
     for i in dict.fromkeys(int(np.argmin(np.abs(longer - wanted))) for wanted in LONGER):
         tolerance = max(reach, 2.0 * math.sqrt(longer[i] * (1.0 - longer[i]) / n))
-        words = f"{source}, {n} answers; tolerance: the fit's Kolmogorov distance on held-out answers"
+        words = f"{table.source}, {n} answers; tolerance: the fit's Kolmogorov distance on held-out answers"
         points.append(
             Published(
                 "truncated",
                 short(float(longer[i])),
                 words,
-                one.name,
+                table.tasks[task],
                 temperature=f"{heat:.9g}" if heats.size else "",
                 max_tokens=str(caps[i]),
                 tolerance=short(tolerance),
             )  # fmt: skip
         )
     return points
+
+
+def _answered(table: Outcomes, task: int, heat: float) -> float:
+    """Share of calls at a temperature that did not fail; 1 where no failure was recorded there."""
+    failed = table.parts["failure"][(table.task == task) & (table.parts["temperature"] == heat)]
+    known = failed[np.isfinite(failed)]
+    return 1.0 - float(known.mean()) if known.size else 1.0
 
 
 def short(value: float) -> float:

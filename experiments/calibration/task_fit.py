@@ -62,6 +62,7 @@ class LengthPart(NamedTuple):
         chosen: the one the preset gets.
         distances: Kolmogorov distance of each mixture on held-out answers; empty if too few.
         halves: distance between the two halves themselves, 0 if too few.
+        n_problems: of the half that was fitted and of the one held out.
         n_held: held-out answers.
         n_empty: answers of 0 tokens, left out.
     """
@@ -72,6 +73,7 @@ class LengthPart(NamedTuple):
     chosen: Mixture
     distances: tuple[float, ...]
     halves: float
+    n_problems: tuple[int, int]
     n_held: int
     n_empty: int
 
@@ -193,12 +195,29 @@ def _length(table: Outcomes, use: Bools, half: Bools) -> LengthPart | None:
     rows = LengthRows(tokens[use], is_cut[use], table.parts["temperature"][use], half_unit)
     runaway = fit_runaway(rows)
     mixtures = tuple(fit_mixture(rows, components=n, runaway=runaway) for n in (1, 2))
-    gain = 2.0 * (mixtures[1].log_likelihood - mixtures[0].log_likelihood)
     distances, halves = _distances(rows, half[use])
-    is_two = gain > 3.0 * math.log(len(rows.tokens)) and (not distances or distances[1] <= distances[0])
+    n_problems = tuple(len(np.unique(table.problem[use & side])) for side in (half, ~half))
+    is_two = _needs_two(mixtures, sum(n_problems))
     return LengthPart(
-        rows, runaway, mixtures, mixtures[int(is_two)], distances, halves, int(np.sum(~half[use])), int(empty.sum())
+        rows=rows,
+        runaway=runaway,
+        mixtures=mixtures,
+        chosen=mixtures[int(is_two)],
+        distances=distances,
+        halves=halves,
+        n_problems=(n_problems[0], n_problems[1]),
+        n_held=int(np.sum(~half[use])),
+        n_empty=int(empty.sum()),
     )
+
+
+def _needs_two(mixtures: Sequence[Mixture], n_problems: int) -> bool:
+    """Whether a second component pays for its three numbers (Schwarz 1978), with a problem's answers as one.
+
+    Held-out answers have no say: they judge the choice.
+    """
+    gain = 2.0 * (mixtures[1].log_likelihood - mixtures[0].log_likelihood) * n_problems / mixtures[0].n
+    return gain > 3.0 * math.log(n_problems)
 
 
 def _distances(rows: LengthRows, half: Bools) -> tuple[tuple[float, ...], float]:

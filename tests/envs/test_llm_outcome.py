@@ -224,8 +224,8 @@ def test_the_worst_answer_under_two_drifts_at_once_is_the_lower_end_of_the_range
         onset=1, first_token_factor=2.0, token_factor=3.0, input_price_factor=4.0, output_price_factor=5.0
     )
     scenario = build(replace(BUSY, task_types=BUSY.task_types[:1]), drift=(slow, slow))
-    # Failed, of the longest length, cold for the longest wait, every jitter at its end: the largest cap of `large`.
-    worst = Noise(np.array([0.0, 0.999, 0.0, 0.0, 1.0 - 2.0**-53]), np.full(3, 8.0))
+    # Not failed, of the longest length, cold for the longest wait, every jitter at its end: the largest cap of `large`.
+    worst = Noise(np.array([1.0 - 2.0**-53, 0.999, 0.0, 0.0, 1.0 - 2.0**-53]), np.full(3, 8.0))
     point = {"temperature": 2, "max_tokens": 256, "top_p": 1, "frequency_penalty": -1, "presence_penalty": 0}
     action = np.int32(scenario.lattice.action_id(point | {"model": "large"}))
     rewards = [
@@ -262,7 +262,7 @@ CHANGES = {
     "cold_share": {"latency_ms"},
     "input_price_factor": {"cost_usd"},
     "output_price_factor": {"cost_usd"},
-    "failure_share": {"quality", "failure"},
+    "failure_share": {"quality", "failure", "output_tokens", "latency_ms", "cost_usd", "truncated"},
 }
 
 
@@ -442,7 +442,7 @@ def test_a_baseline_off_the_grid_is_refused_by_name(baseline: Baseline, message:
 
 
 def test_a_drift_that_this_population_cannot_follow_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"drift\.toward: got 'cod', .*; did you mean 'code'\?"):
+    with pytest.raises(ConfigError, match=r"drift\.NAME\.toward: got 'cod', .*; did you mean 'code'\?"):
         build(BUSY, drift=(DriftParams(task_mix=0.5, toward="cod"),))
 
 

@@ -162,12 +162,14 @@ def test_walkers_table_reproduces_the_tilted_distribution(t: int) -> None:
 
 def test_a_divergence_that_no_tilt_reaches_is_refused() -> None:
     shift = DriftParams(prompt_divergence=0.95, prompt_feature="has_external_deps")
-    with pytest.raises(ConfigError, match=r"drift\.prompt_divergence: got 0\.95, need at most 0\.\d+ bits, all that"):
+    with pytest.raises(
+        ConfigError, match=r"drift\.NAME\.prompt_divergence: got 0\.95, need at most 0\.\d+ bits, all that"
+    ):
         traffic(people(), drift=[shift])
 
 
 def test_two_components_that_move_prompts_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"drift\.prompt_divergence: got \[0\.3, 0\.3\], need one component"):
+    with pytest.raises(ConfigError, match=r"drift\.NAME\.prompt_divergence: got \[0\.3, 0\.3\], need one component"):
         traffic(people(), drift=[SHIFT, SHIFT])
 
 
@@ -176,9 +178,12 @@ def test_two_components_that_move_prompts_are_refused() -> None:
     [
         (
             DriftParams(prompt_divergence=0.1, prompt_feature="descripton_length"),
-            r"drift\.prompt_feature: got 'descripton_length', need .*; did you mean 'description_length'\?",
+            r"drift\.NAME\.prompt_feature: got 'descripton_length', need .*; did you mean 'description_length'\?",
         ),
-        (DriftParams(task_mix=0.1, toward="d"), r"drift\.toward: got 'd', need a task type of this world: a, b, c$"),
+        (
+            DriftParams(task_mix=0.1, toward="d"),
+            r"drift\.NAME\.toward: got 'd', need a task type of this world: a, b, c$",
+        ),
     ],
 )
 def test_an_unknown_feature_or_task_type_is_refused_by_name(component: DriftParams, message: str) -> None:

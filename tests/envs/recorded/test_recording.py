@@ -130,13 +130,13 @@ def test_problems_are_pooled_into_groups_that_are_the_same_in_every_task_type(
 
 
 def test_models_become_values_of_an_axis(read: Callable[..., Recording], write: Write, answers: Any) -> None:
-    got = read(write(answers), is_model_action=True)
+    got = read(write(answers), model_is="action")
     assert got.lattice.axes[-1] == ("model", ("a", "b")) and got.lattice.shape == (4, 1, 1, 1, 1, 2)
     assert got.names == ("all",) and len(got.tasks) == 8 and {task.model_name for task in got.tasks} == {None}
     for i in (0, 30, 70):
         assert got.lattice.parameters(int(got.action[i]))["model"] == answers[i][0]
     with pytest.raises(ConfigError, match=r"task_type: got \['error', 'model'\], need columns other than the model"):
-        read(write(answers), of={"task_type": ("error", "model")}, is_model_action=True)
+        read(write(answers), of={"task_type": ("error", "model")}, model_is="action")
 
 
 def test_a_model_column_that_is_empty_everywhere_is_left_aside(
@@ -146,7 +146,7 @@ def test_a_model_column_that_is_empty_everywhere_is_left_aside(
     got = read(write(nameless))
     assert got.names == ("all",) and any("'model' is empty in every row" in note for note in got.notes)
     with pytest.raises(ConfigError, match=r"columns\.model: got '', .* a column that was never filled is set to null"):
-        read(write(nameless), is_model_action=True, skip_bad=True)
+        read(write(nameless), model_is="action", skip_bad=True)
     with pytest.raises(ConfigError, match=r"columns\.model: got '', need a value in every row"):
         read(write([*answers, nameless[0]]))
 
