@@ -254,8 +254,11 @@ def stage(settings: Settings, modes: Sequence[str]) -> Stage:
     Raises:
         ConfigError: no such preset, drift or feedback (the nearest name is given), or a drift that begins
             after the horizon.
+        TypeError: a horizon that is no whole number.
         ValueError: a horizon, master seed or render mode that cannot be used; drift beside a scenario.
     """
+    if not isinstance(settings.horizon, int):
+        raise TypeError(f"horizon = {settings.horizon!r}, need a whole number of evaluations")
     if not 1 <= settings.horizon <= MAX_HORIZON:
         raise ValueError(f"horizon = {settings.horizon}, need 1 <= horizon <= {MAX_HORIZON} evaluations")
     if settings.render_mode is not None and settings.render_mode not in modes:

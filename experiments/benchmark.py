@@ -64,9 +64,8 @@ def run(job: Job) -> Summary:
             ):
                 results.add(Measurement(section="speed", measure=measure, policy=name, value=value))
             total += best
-    with Progress() as progress_alone, progress_alone.stage("world alone", 1, unit="runs") as advance:
-        fast = draws.speed(_small_world(), seeds=params.world_seeds, repeats=params.repeats, precision="float32")
-        advance(1)
+    with Progress() as alone, alone.stage("world alone", 2, unit="runs") as advance:
+        single, double = (_world_alone(params, precision, advance) for precision in ("float32", "float64"))
     claim = Claim(
         f"{len(learners)} policies x {job.run.seeds} seeds x {job.run.horizon} evaluations, after compilation",
         f"{total:.1f} CPU s",
@@ -74,13 +73,16 @@ def run(job: Job) -> Summary:
         f"fastest of {params.repeats} repeats each",
         total < MAX_CPU_SECONDS,
     )
-    results.extend(_speed_rows(fast))
+    results.extend(_speed_rows(single))
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
     helped = Claim("--help", f"{asked:.2f} CPU s", f"< {MAX_HELP_SECONDS:g} CPU s", repeats, asked < MAX_HELP_SECONDS)
     return finish(
         job,
-        Ledger(results, [claim, _speed_claim(fast), _memory_claim(fast), helped]),
+        Ledger(
+            results,
+            [claim, _speed_claim(single, "float32"), _speed_claim(double, "float64"), _memory_claim(single), helped],
+        ),
         verdict=None,
         files=[],
         timings=progress.timings,
@@ -104,13 +106,21 @@ def _speed_rows(fast: draws.Speed) -> dict[str, object]:
     }
 
 
-def _speed_claim(fast: draws.Speed) -> Claim:
+def _world_alone(params: Params, precision: str, advance: Callable[[int], None]) -> draws.Speed:
+    fast = draws.speed(_small_world(), seeds=params.world_seeds, repeats=params.repeats, precision=precision)
+    advance(1)
+    return fast
+
+
+def _speed_claim(fast: draws.Speed, precision: str) -> Claim:
+    """Required in float32, the precision of the thresholds; reported in float64."""
+    is_required = precision == "float32"
     return Claim(
-        "World alone (no policy), 50 actions, 12 entries of context: outcomes per CPU second",
+        f"World alone, gsm8k_small on 50 actions with 12 entries of context: outcomes per CPU second in {precision}",
         f"{fast.per_cpu_second / 1e6:.2f} M",
-        f">= {MIN_OUTCOMES / 1e6:g} M",
-        "fastest repeat, float32",
-        fast.per_cpu_second >= MIN_OUTCOMES,
+        f">= {MIN_OUTCOMES / 1e6:g} M" if is_required else "reported",
+        "no policy, fastest repeat",
+        fast.per_cpu_second >= MIN_OUTCOMES if is_required else None,
     )
 
 

@@ -278,6 +278,8 @@ def test_what_cannot_be_an_environment_is_refused(gsm8k_small: Scenario) -> None
         gymnasium.make(ENV_ID, feedback="delay")
     with pytest.raises(ValueError, match=r"drift\.decay\.onset: got 50, need an onset before the horizon, 50"):
         LLMOutcome("flat_null", drift="decay", horizon=50)
+    with pytest.raises(TypeError, match="horizon = 2.5, need a whole number of evaluations"):
+        LLMOutcome(gsm8k_small, horizon=2.5)  # type: ignore[arg-type]  # what a caller without types may send
     with pytest.raises(ValueError, match="horizon = 0, need 1 <= horizon"):
         LLMOutcome(gsm8k_small, horizon=0)
     with pytest.raises(ValueError, match="master_seed = -1, need 0 <= master_seed"):
