@@ -86,7 +86,7 @@ def _reach(axis: Axis, radius: str) -> int:
     if len(steps) > 1:
         raise ValueError(
             f"axis {axis.name} has uneven steps {sorted(steps)}, a radius needs even ones; "
-            f"a recorded world can be put on an even grid with world.interpolate.{axis.name}=STEP"
+            f"a recorded world: world.fill_gaps=true or world.interpolate.{axis.name}=STEP"
         )
     return int(limit // steps.pop())
 

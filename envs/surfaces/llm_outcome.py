@@ -323,7 +323,7 @@ def _worst(numbers: Numbers, drift: Sequence[DriftParams]) -> NDArray[np.float64
         slowest = float(np.max(first + each * sent + can_be_cold * service.cold_high_ms))
         return np.asarray(worth.cost * cost + worth.latency * slowest / 1000.0 + worth.tokens * sent / 1000.0)
 
-    return np.maximum(penalty(most), penalty(0.0) + worth.failure) + worth.reservation * most / 4096.0
+    return np.asarray(np.maximum(penalty(most), penalty(0.0) + worth.failure) + worth.reservation * most / 4096.0)
 
 
 def _ranges(spec: Spec, numbers: Numbers, drift: Sequence[DriftParams]) -> tuple[tuple[float, float], bool]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.drift import Params as DriftParams
-from envs.drift import moves_outcomes
+from envs.drift import only_traffic
 from envs.lattice import MODEL
 from envs.recorded.clustered import Truth, gain, line_error, truth
 from envs.recorded.coverage import Cells, complete, covered, home_action, like_with_like, shown
@@ -108,10 +108,7 @@ def _reward_range(params: Params, numbers: Numbers) -> tuple[float, float]:
 
 def _check(params: Params, drift: Sequence[DriftParams]) -> None:
     """Refuse what a record cannot answer."""
-    for component in drift:
-        for name in moves_outcomes(component):
-            need = f"{getattr(DriftParams, name)}: recorded outcomes do not move; task_mix and prompt_divergence may"
-            raise refuse(f"drift.{name}", getattr(component, name), need)
+    only_traffic(drift, why="recorded outcomes do not move; task_mix and prompt_divergence may")
     needs = {"cost": "cost_usd", "latency": "latency_ms", "tokens": "output_tokens", "failure": "failure"}
     for weight, column in needs.items():
         got = getattr(params.reward, weight)

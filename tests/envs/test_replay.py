@@ -191,6 +191,22 @@ def test_the_baseline_must_be_recorded_for_every_task_type(replayed: Build, writ
     assert replayed(path, baseline=Baseline(temperature="0.50")).baseline.tolist() == [1, 1]
 
 
+def test_a_filled_gap_is_never_feasible_and_leaves_the_recorded_as_they_were(
+    replayed: Build, write: Write, answers: Any
+) -> None:
+    path = write([row for row in answers if row[2] != 1.0 and row[0] == "b"])
+    plain, got = replayed(path, baseline=Baseline("0.5")), replayed(path, baseline=Baseline("0.5"), fill_gaps=True)
+    assert got.lattice.axes[0].values == ("0", "0.5", "1", "1.5") and plain.lattice.axes[0].values == (
+        "0",
+        "0.5",
+        "1.5",
+    )
+    assert got.recorded.tolist() == [[True, True, False, True]]
+    np.testing.assert_array_equal(got.table()[:, [0, 1, 3]], plain.table())
+    assert np.isnan(got.table()[:, 2]).all()
+    assert any("1 of the 4 values of temperature" in note for note in got.notes)
+
+
 def test_several_recorded_axes_make_a_lattice(replayed: Build, write: Write, columns: Columns) -> None:
     header = ("model", "problem", "temperature", "score", "tokens", "length", "error", "cap")
     rows = [("a", p, t, 1, 9, 9, 0, cap) for p in range(4) for t in (0, 1) for cap in (100, 256)]
@@ -227,7 +243,9 @@ def test_a_weight_on_what_was_not_recorded_is_refused(replayed: Build, write: Wr
 
 def test_a_drift_of_outcomes_is_refused_by_name(replayed: Build, write: Write, answers: Any) -> None:
     moves = [DriftParams(task_mix=0.5), DriftParams(onset=100, quality_factor=0.5)]
-    with pytest.raises(ConfigError, match=r"drift\.quality_factor: got 0\.5, need 1\.0: recorded outcomes do not move"):
+    with pytest.raises(
+        ConfigError, match=r"drift\.NAME\.quality_factor: got 0\.5, need 1\.0: recorded outcomes do not move"
+    ):
         replayed(write(answers), drift=moves)
 
 
@@ -305,3 +323,24 @@ def test_the_yaml_reads_a_table_of_the_study_it_names(root: Path, write: Write) 
             got = replay.build(settings(root, path))
             assert len(got.population.tasks) == n_units and len(leaves(got).rows) == n_rows + 1
             assert {len(half.population.tasks) for half in split(got)} == {n_units // 2}
+
+
+def test_the_words_that_the_study_s_yaml_gives_make_models_actions(root: Path, write: Write) -> None:
+    lines = (root / "configs" / "world" / "temperature_study.yaml").read_text(encoding="utf-8").splitlines()
+    words = next(line for line in lines if "world.model_is=action" in line).removeprefix("#").split()
+    header = ("model", "prompt_technique", "exam", "temperature", "problem_id", "score", "input_tokens")
+    rows = [
+        (m, "chain_of_thought", "comprehensive-100", t / 10, p, (p + t) % 2, 300 + p, 900, "False")
+        for m in ("gpt-4", "other")
+        for t in range(11)
+        for p in range(10)
+    ]
+    node = OmegaConf.load(root / "configs" / "world" / "temperature_study.yaml")
+    told = OmegaConf.from_dotlist([word.removeprefix("world.") for word in words])
+    merged = OmegaConf.merge(node, told, {"path": str(write(rows, header=(*header, "output_length", "error")))})
+    assert isinstance(merged, DictConfig)
+    params = typed(merged, "world")
+    assert isinstance(params, replay.Params)
+    got = replay.build(params)
+    assert got.lattice.shape == (11, 1, 1, 1, 1, 2) and got.recorded.all()
+    assert got.lattice.parameters(int(got.baseline[0]))["model"] == "gpt-4"

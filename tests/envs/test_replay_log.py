@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
@@ -15,8 +16,12 @@ from envs.targets import ConfigError
 from envs.world import Scenario
 from evaluators.decisions import COLUMNS, DecisionLog
 from evaluators.log import write_log
+from experiments import exporting
+from experiments.results import load_summary
+from experiments.run import main
 from experiments.settings import build as typed
 from policies.masses import TOTAL
+from tests.compiled import TWO_POLICIES
 
 TEMPERATURES = np.array([0.7, 0.8, 0.9, 1.0])
 MEANS = np.array([[0.6, 0.5, 0.55, 0.4], [0.3, 0.4, 0.5, 0.6]])
@@ -152,12 +157,25 @@ def test_logged_models_are_context_or_action(read: Build, tmp_path: Path) -> Non
     write_log(tmp_path / "a.parquet", log_of(rng, 3000, prefix="a", model="large"))
     write_log(tmp_path / "b.parquet", log_of(rng, 2000, prefix="b", model="small"))
     with pytest.raises(ConfigError, match=r"one model per task type and problem; .*world\.model_is=action"):
-        read(tmp_path)
-    got = read(tmp_path, model_is="action")
+        read(tmp_path, model_is="context")
+    got = read(tmp_path)
     assert got.lattice.axes[-1].values == ("large", "small")
+    assert any("the model is an action" in note for note in got.notes)
     assert got.lattice.parameters(int(got.baseline[0]))["model"] == "large"
     context = read(tmp_path, columns={"task_type": ["gen_ai.request.model", "guardband.task_type"]})
     assert context.population.names == ("large/code", "large/prose", "small/code", "small/prose")
+    for model_is in ("auto", "action"):
+        alone = read(tmp_path / "b.parquet", model_is=model_is)
+        assert alone.lattice.axes[-1].values == (("default",) if model_is == "auto" else ("small",))
+
+
+def test_a_value_that_was_never_played_leaves_no_uneven_steps(read: Build, tmp_path: Path) -> None:
+    slot = np.random.default_rng(6).choice([0, 2, 3], size=3000)
+    write_log(tmp_path / "x.parquet", log_of(np.random.default_rng(5), 3000, slot=slot))
+    got = read(tmp_path / "x.parquet")
+    assert got.lattice.values("temperature").tolist() == TEMPERATURES.tolist()
+    assert got.recorded.tolist() == [[True, False, True, True]] * 2
+    assert any("1 of the 4 values of temperature" in note for note in got.notes)
 
 
 def test_the_truth_of_a_log_covers_the_means_it_was_drawn_from(read: Build, tmp_path: Path) -> None:
@@ -171,3 +189,19 @@ def test_the_truth_of_a_log_covers_the_means_it_was_drawn_from(read: Build, tmp_
     # error .022; 4 of them below .95
     assert np.mean(covered) > 0.862
     assert np.mean(covered) < 0.999, "intervals that always cover say nothing"
+
+
+@pytest.mark.slow
+def test_the_log_of_a_run_over_several_models_is_a_world_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "_figures", lambda _: [])
+    monkeypatch.setattr(exporting, "write_report", lambda out: out / "report.html")
+    words = ("horizon=10", "seeds=4", *TWO_POLICIES, "~experiment.policies.uniform", "experiment.ope_logs=2")
+    words = (*words, "experiment.log_sizes=[100]", "experiment.gate_replications=0", "experiment.converged_by=[5]")
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["world=gpqa_models", *words, f"hydra.run.dir={first}"]) == 0
+    played = np.unique(pq.read_table(first / "log").column("gen_ai.request.model").to_pylist())
+    assert played.tolist() == ["mistral-7b", "mistral-large"]
+    assert main(["world=replay_log", f"world.path={first / 'log'}", *words, f"hydra.run.dir={second}"]) == 0
+    assert any("the model is an action" in note for note in load_summary(second).notes)

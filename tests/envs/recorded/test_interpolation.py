@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs.lattice import AXES, Axis, Lattice
-from envs.recorded.interpolation import check_steps, corners, even_grid, inner
+from envs.recorded.interpolation import check_steps, corners, even_grid, inner, without_gaps
 from envs.surfaces.replay import Baseline
 from envs.targets import ConfigError
 from envs.traffic import Context
@@ -118,6 +118,23 @@ def test_an_even_grid_meets_every_recorded_value_or_says_which_step_does() -> No
 def test_steps_that_no_axis_can_take_are_refused(steps: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_steps(steps, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "grid"),
+    [
+        ("0.6 0.8 0.9 1.4", "0.6 0.7 0.8 0.9 1.0 1.1 1.2 1.3 1.4"),
+        ("100 200 400", "100 200 300 400"),
+        ("-0.5 0.5", "-0.5 0.5"),  # one gap is even
+        ("0.7", "0.7"),
+        ("0 0.2 0.5", "0 0.2 0.5"),  # 0.5 is no whole number of the smallest gap
+        ("0 1 255", " ".join(map(str, range(256)))),
+        ("0 1 256", "0 1 256"),  # 257 values are too many
+        ("1 2 1000000000", "1 2 1000000000"),
+    ],
+)
+def test_gaps_are_filled_where_the_recorded_values_lie_on_an_even_grid(recorded: str, grid: str) -> None:
+    assert without_gaps([Decimal(v) for v in recorded.split()]) == [Decimal(v) for v in grid.split()]
 
 
 @pytest.fixture

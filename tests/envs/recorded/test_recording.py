@@ -145,8 +145,9 @@ def test_a_model_column_that_is_empty_everywhere_is_left_aside(
     nameless = [("", *row[1:]) for row in answers if row[0] == "b"]
     got = read(write(nameless))
     assert got.names == ("all",) and any("'model' is empty in every row" in note for note in got.notes)
-    with pytest.raises(ConfigError, match=r"columns\.model: got '', .* a column that was never filled is set to null"):
-        read(write(nameless), model_is="action", skip_bad=True)
+    for choice in ("action", "auto"):
+        same = read(write(nameless), model_is=choice)
+        assert same.lattice.axes[-1] == ("model", ("default",)) and same.notes == got.notes
     with pytest.raises(ConfigError, match=r"columns\.model: got '', need a value in every row"):
         read(write([*answers, nameless[0]]))
 
@@ -157,12 +158,30 @@ def test_an_interpolated_axis_is_filled_up_evenly(read: Callable[..., Recording]
     assert set(got.action.tolist()) == {0, 2, 4, 6}
 
 
+def test_a_gap_is_filled_with_values_that_no_row_has_and_interpolation_goes_first(
+    read: Callable[..., Recording], write: Write
+) -> None:
+    rows = [("a", f"p{p}", t, 1, cap, p, 0) for p in range(2) for t, cap in (("0.6", 100), ("0.8", 200), ("0.9", 400))]
+    of = {"max_tokens": "tokens", "input_tokens": None}
+    got = read(write(rows), of=of, fill_gaps=True)
+    assert [axis.values for axis in got.lattice.axes[:2]] == [
+        ("0.6", "0.7", "0.8", "0.9"),
+        ("100", "200", "300", "400"),
+    ]
+    assert got.lattice.decode(got.action)[:3, :2].tolist() == [[0, 0], [2, 1], [3, 3]]
+    assert any("1 of the 4 values of temperature, 1 of the 4 values of max_tokens." in note for note in got.notes)
+    line = read(write(rows), of=of, fill_gaps=True, interpolate={"temperature": "0.05"})
+    assert line.lattice.shape[:2] == (7, 4)
+    assert any("never to be played: 1 of the 4 values of max_tokens." in note for note in line.notes)
+    off = read(write(rows), of=of)
+    assert off.lattice.shape[:2] == (3, 3) and not any("fill_gaps" in note for note in off.notes)
+
+
 def test_more_combinations_than_a_table_holds_are_refused() -> None:
     axes = (Axis("temperature", tuple(map(str, range(1000)))), Axis("max_tokens", ("1",)))
     assert recording._lattice(axes, n_units=1000).size == 1000
-    with pytest.raises(
-        ConfigError, match=r"got 'values: temperature 1000', need at most 1048576 actions, .*\(100000\)"
-    ):
+    need = r"got 'values: temperature 1000', need at most 1048576 actions, .*\(100000\); .* or world\.fill_gaps=false"
+    with pytest.raises(ConfigError, match=need):
         recording._lattice(axes, n_units=100_000)
 
 

@@ -64,6 +64,37 @@ def test_a_share_may_stand_for_several_calls(write: Write, columns: Columns) -> 
     assert len(kept_rows(Source(str(write(rows)), columns))[0].rows) == 3
 
 
+@pytest.mark.parametrize(
+    ("kinds", "rows", "role"),
+    [
+        (None, "a0 a1", "context"),
+        (None, "a0 b1", "action"),
+        ("error", "a0 b1 a0", "context"),  # every task type has its model
+        ("error", "a0 b1 b0", "action"),
+        (("error", "model"), "a0 b1 b0", "context"),  # the model is part of the task type
+    ],
+)
+def test_a_model_is_an_action_where_one_task_type_was_answered_by_several(
+    write: Write, columns: Columns, kinds: Any, rows: str, role: str
+) -> None:
+    path = write([(word[0], f"p{i}", 0, 1, 1, 1, word[1]) for i, word in enumerate(rows.split())])
+    for choice in ("auto", "context", "action"):
+        _, source, notes = kept_rows(Source(str(path), replace(columns, task_type=kinds), model_is=choice))
+        assert source.model_is == (role if choice == "auto" else choice)
+        assert any("the model is an action" in note for note in notes) == (choice == "auto" and role == "action")
+
+
+def test_rows_that_repeat_one_another_are_counted_where_nothing_tells_them_apart(
+    write: Write, columns: Columns, answers: Any
+) -> None:
+    numbered = [(*row, i) for i, row in enumerate([*answers, *answers[:5], answers[0]])]
+    path = write(numbered, header=(*HEADER, "call"))
+    table, _, notes = kept_rows(Source(str(path), columns))
+    assert len(table.rows) == len(numbered)
+    assert any(note.startswith(f"6 of {len(numbered)} rows equal an earlier row") for note in notes)
+    assert not any("equal" in note for note in kept_rows(Source(str(path), replace(columns, id="call")))[2])
+
+
 def test_a_request_length_may_be_unknown_but_not_nonsense(write: Write, columns: Columns) -> None:
     rows = [("a", "p0", 0, 1, "", 1, 0), ("a", "p1", 0, 1, "many", 1, 0)]
     with pytest.raises(

@@ -102,6 +102,7 @@ def test_a_wrong_law_fails_and_the_right_one_holds(tmp_path):
     fit = fit_world(read_outcomes(path, Selection(Columns(**answers.COLUMNS), {}, 1.0, 0.05)), split_seed=0)
     assert all(claim.holds for claim in fit_claims(fit, named=True))
     (task,) = fit.tasks
+    assert task.quality is not None
     data = task.quality.rows
     flat = held_out(QUALITY._replace(forms=(("q0",),)), data, data.problem % 2 == 0)
     wrong = task._replace(quality=task.quality._replace(held=flat))
@@ -111,6 +112,7 @@ def test_a_wrong_law_fails_and_the_right_one_holds(tmp_path):
     fit = fit_world(read_outcomes(path, Selection(Columns(), {}, 1.0, 0.05)), split_seed=0)
     (right,) = fit.tasks
     assert [claim.holds for claim in fit_claims(fit, named=False)] == [True, True]
+    assert right.length is not None
     one = right._replace(length=right.length._replace(chosen=right.length.mixtures[0]))
     assert [claim.holds for claim in fit_claims(fit._replace(tasks=(one,)), named=False)] == [False]
 

@@ -65,6 +65,7 @@ def test_a_problem_s_answers_count_as_one_where_components_are_chosen(tmp_path):
         (one,) = fit_world(read(path, Columns(problem="problem")), split_seed=0).tasks
         assert one.length is not None and one.length.n_problems == (12, 12)
         assert len(one.length.chosen.median) == n
+    assert one.length is not None
     gain = 2 * (one.length.mixtures[1].log_likelihood - one.length.mixtures[0].log_likelihood)
     assert 40 * gain > 3 * np.log(24 * 40)  # counted as answers, the repeated ones would have asked for two
 
