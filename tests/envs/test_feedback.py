@@ -217,7 +217,7 @@ def test_delays_and_copies_without_a_ring_are_refused(change: dict[str, float]) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"missing": 1.5}, r"^feedback\.missing: got 1\.5, need a number >= 0\.0 and <= 1\.0"),
+        ({"missing": 1.5}, r"^feedback\.missing: got 1\.5, need a number >= 0\.0 and < 1\.0"),
         ({"mean_delay": -1.0, "max_delay": 3}, r"^feedback\.mean_delay: got -1\.0, need a number >= 0\.0"),
         ({"max_arrivals": 0}, r"^feedback\.max_arrivals: got 0, need an int >= 1"),
         ({"mean_delay": 2.0}, r"^feedback: .*max_delay = 0 with mean_delay = 2"),

@@ -37,8 +37,8 @@ def test_help_shows_every_number_with_its_default_and_what_it_takes(text: str) -
     assert re.search(r"strict=false +true or false", text)
 
 
-def test_help_gives_five_example_commands(text: str) -> None:
-    assert len(re.findall(r"^  python -m experiments\.run", text, re.MULTILINE)) == 5
+def test_help_gives_six_example_commands(text: str) -> None:
+    assert len(re.findall(r"^  python -m experiments\.run", text, re.MULTILINE)) == 6
 
 
 def test_every_example_command_is_accepted(text: str) -> None:
