@@ -18,7 +18,7 @@ from envs import traffic
 from envs.arrays import Array
 from envs.randomness import DRAWS, NoiseSizes, Purpose, RoundNoise, episode_noise, sizes_of
 from envs.world import Outcome, Scenario, World
-from experiments.simulate import COMPILER, SLAB
+from experiments.simulate import COMPILER, SLAB, cast
 
 __all__ = ["MEASURED", "Agreement", "Speed", "agreement", "speed"]
 
@@ -123,12 +123,7 @@ def _residuals(
 
 
 def _leaves(scenario: Scenario, precision: str) -> tuple[Any, Any]:
-    def cast(leaf: Array) -> Array:
-        array = jnp.asarray(leaf)
-        return array.astype(precision) if jnp.issubdtype(array.dtype, jnp.floating) else array
-
-    params, who = jax.tree.map(cast, (scenario.params, scenario.traffic))
-    return params, who
+    return cast(scenario.params, precision), cast(scenario.traffic, precision)
 
 
 def agreement(scenario: Scenario, *, t: int, draws: int, master_seed: int) -> Agreement:

@@ -24,7 +24,7 @@ from policies.base import Choice, Decision, Feedback, Policy
 from policies.build import BoundedPolicy
 from policies.decide import decide
 
-__all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "register", "simulate"]
+__all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "cast", "register", "simulate"]
 
 jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]  # dtypes are then what arrays say
 
@@ -103,7 +103,9 @@ class _Item(NamedTuple):
     policy: Array
 
 
-def _cast(tree: Any, precision: str) -> Any:
+def cast(tree: Any, precision: str) -> Any:
+    """A tree as JAX arrays, its floating ones in one precision."""
+
     def leaf(x: Array) -> Array:
         array = jnp.asarray(x)
         return array.astype(precision) if jnp.issubdtype(array.dtype, jnp.floating) else array
@@ -219,9 +221,9 @@ def _episode(program: _Program, shared: tuple[Any, ...], each: tuple[_Item, Roun
     numbers = _Numbers(
         _of(worlds, item.world), _of(crowds, item.world), _of(policies, item.policy), spans[item.world]
     )  # fmt: skip
-    fresh = program.policy.init(_cast(numbers.policy, "float64"))  # in NumPy's precision, whose arrays it is made of
-    clock = _cast(traffic.start(numbers.traffic.first.shape[0]), program.precision)
-    learned = _cast(fresh, program.precision)
+    fresh = program.policy.init(cast(numbers.policy, "float64"))  # in NumPy's precision, whose arrays it is made of
+    clock = cast(traffic.start(numbers.traffic.first.shape[0]), program.precision)
+    learned = cast(fresh, program.precision)
     start = (clock, learned, _mailbox(program, numbers, learned))
     (_, learned, _), rows = jax.lax.scan(partial(_round, program, numbers, fates), start, noise)
     return learned, rows
