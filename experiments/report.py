@@ -221,7 +221,7 @@ def _facts(summary: Summary, config: str) -> list[tuple[str, list[tuple[str, str
         raise ValueError(f"{CONFIG_FILE} holds a {type(tree).__name__}, need a mapping")
     values = OmegaConf.to_container(tree, resolve=False)
     assert isinstance(values, dict)
-    settings = [(str(k), str(v)) for k, v in values.items() if not isinstance(v, dict | list)]
+    settings = [(str(k), str(v)) for k, v in values.items() if not isinstance(v, dict | list) and v != ""]
     timings = [(stage, f"{seconds:.1f} s") for stage, seconds in summary.timings.items()]
     versions = list(summary.versions.items())
     return [("Settings", settings), ("Wall time", timings), ("Versions", versions)]
