@@ -86,7 +86,7 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
         if self.num_envs < 1:
             raise ValueError(f"num_envs = {self.num_envs}, need at least 1")
         self.autoreset_mode = AutoresetMode(self.autoreset_mode)
-        self.metadata = {"render_modes": ["ansi"], "autoreset_mode": self.autoreset_mode}
+        self.metadata = {"render_modes": ["ansi", "human"], "autoreset_mode": self.autoreset_mode}
         self._stage = stage(self, self.metadata["render_modes"])
         self.scenario, self.n_rounds = self._stage.scenario, self._stage.n_rounds
         self.single_observation_space, self.single_action_space = self._stage.observation, self._stage.action
@@ -157,7 +157,7 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
         return self._observed(), rewards, ~everyone, ended, infos
 
     def render(self) -> tuple[str, ...] | None:
-        """The last round of every episode, a line each; None without a render mode."""
+        """The last round of every episode, a line each; `human` prints it as it happens and returns nothing."""
         return tuple(self._lines) if self.render_mode == "ansi" else None
 
     def _mask(self, given: object) -> Bools:
@@ -187,7 +187,7 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
             if generator is None or given is not None:
                 generator = self._generators[i] = seeding.np_random(given)[0]
             self._seeds[i] = int(generator.integers(MAX_SEED)) if given is None else given
-            self._lines[i] = self._stage.opening(int(self._seeds[i]))
+            self._tell(int(i), self._stage.opening(int(self._seeds[i])))
         self._rounds[mask], self._over[mask] = 0, False
         with own_jax():
             self._lanes = renewed(self._lanes, self._fresh, mask)
@@ -268,6 +268,10 @@ class LLMOutcomeVector(Settings, VectorEnv[Observation, Any, NDArray[Any]]):
             quality, best = float(told["outcome"]["quality"][i]), told.get("oracle")
             numbers = (float(told["reward"][i]), float(told["expected"][i]))
             oracle, pending = None if best is None else float(best[i]), int(told["pending"][i])
-            self._lines[i] = self._stage.sentence(
-                Played(task, seen, t, int(chosen[i]), quality, *numbers, oracle, pending)
-            )  # fmt: skip
+            played = Played(task, seen, t, int(chosen[i]), quality, *numbers, oracle, pending)
+            self._tell(int(i), self._stage.sentence(played))
+
+    def _tell(self, episode: int, line: str) -> None:
+        self._lines[episode] = line
+        if self.render_mode == "human":
+            print(f"{episode}: {line}")

@@ -358,5 +358,15 @@ def test_what_cannot_be_played_is_refused() -> None:
         make(num_envs=0)
     with pytest.raises(ValueError, match="Sometimes"):
         make(autoreset_mode="Sometimes")
-    with pytest.raises(ValueError, match="render_mode = 'human', need one of"):
-        make(render_mode="human")
+    with pytest.raises(ValueError, match="render_mode = 'rgb_array', need one of"):
+        make(render_mode="rgb_array")
+
+
+def test_human_rendering_prints_every_round_of_every_episode(capsys: pytest.CaptureFixture[str]) -> None:
+    envs = make(render_mode="human")
+    envs.reset(seed=[4, 5, 6])
+    envs.step(np.zeros(3, np.int64))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:9] for line in lines[:3]] == ["0: seed 4", "1: seed 5", "2: seed 6"]
+    assert [line[:2] for line in lines[3:]] == ["0:", "1:", "2:"] and all("reward" in line for line in lines[3:])
+    assert envs.render() is None
