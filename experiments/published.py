@@ -42,6 +42,8 @@ def cells(one: Compared) -> tuple[str, ...]:
 
 def published_lines(worlds: Mapping[str, Params]) -> list[str]:
     """The tables of all worlds that claim something, in Markdown."""
+    records = [record for params in worlds.values() for record in params.published]
+    stated = sum(record.tolerance > 0 for record in records)
     lines = [
         "# Published v simulated",
         "",
@@ -54,6 +56,11 @@ def published_lines(worlds: Mapping[str, Params]) -> list[str]:
         "right or wrong, with 16 levels of hidden difficulty; presets leave difficulty off (`levels: 1`) unless",
         "their yaml says so. Times to the first token are set by published medians and spreads; what is compared",
         "is their published tail.",
+        "",
+        "This is agreement, not prediction: the presets' numbers were fitted to these same points. Of",
+        f"{len(records)} allowances {len(records) - stated} are published standard errors and {stated} are tolerances"
+        " of our own, most of them set",
+        "when the misfit was known; they guard against change and say how close a preset is, no more.",
     ]
     for name, params in worlds.items():
         compared = compare(params)
