@@ -43,6 +43,11 @@ class Outcome(NamedTuple):
     reserved: Array  # max_tokens / 4096: capacity held, used or not
 
 
+def unchanged(_params: Any, _t: Array) -> Array:
+    """(2,) prices that never move."""
+    return np.ones(2)
+
+
 class World(NamedTuple):
     """Pure functions over (params, t, ...), t the evaluation clock, () int32; built by a cached `make(spec)`.
 
@@ -52,12 +57,14 @@ class World(NamedTuple):
         outcome: (params, t, context, action_id (), noise=Noise) -> Outcome and reward, () each.
         n_uniform: uniforms that one outcome consumes.
         n_normal: normals that one outcome consumes.
+        prices: (params, t) -> (2,) input and output token prices, relative to `Scenario.prices`.
     """
 
     expected: Callable[..., tuple[Outcome, Array]]
     outcome: Callable[..., tuple[Outcome, Array]]
     n_uniform: int
     n_normal: int
+    prices: Callable[..., Array] = unchanged
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,9 @@ class Scenario:
         drift: what moves over time.
         is_exact: whether `expected` is the truth (else it is an average of recorded answers).
         notes: what a reader must know, in sentences.
+        worth: (tasks, 6) reward weights, in the order of `envs.reward.Weights`; empty where the reward is
+            not a weighted sum of an outcome's parts.
+        prices: (models, 2) USD per million input and output tokens; empty where nobody knows them.
     """
 
     name: str
@@ -93,6 +103,8 @@ class Scenario:
     drift: tuple[DriftParams, ...] = ()
     is_exact: bool = True
     notes: tuple[str, ...] = field(default=())
+    worth: tuple[tuple[float, ...], ...] = ()
+    prices: tuple[tuple[float, float], ...] = ()
 
     @property
     def reward_span(self) -> float:

@@ -8,6 +8,7 @@ the whole grid and in whole numbers, so that a fault in the policy's window can 
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -54,27 +55,39 @@ class _Axis(NamedTuple):
     lowest: int
     highest: int
     radius: int  # -1: one step of the lattice
+    share: Fraction  # of a value: the region reaches so far where that is more than the radius; 0: off
 
     def around(self, centre: int) -> tuple[Bools, Bools]:
         """(v,) which values meet the limits, and which lie within the radius of a coordinate."""
         legal = (self.values >= self.lowest) & (self.values <= self.highest)
         if self.radius < 0:
             return legal, np.abs(np.arange(self.values.size) - centre) <= 1
-        return legal, np.abs(self.values - self.values[centre]) <= self.radius
+        away, reach = np.abs(self.values - self.values[centre]), int(self.share * int(self.values[centre]))
+        step = int(self.values[1] - self.values[0]) if self.share else 1
+        slots = self.radius // step
+        if reach <= self.radius or slots == 0:
+            return legal, away <= self.radius
+        apart = reach // step // slots * step  # as many slots as the radius has, evenly further apart
+        return legal, (away % apart == 0) & (away <= slots * apart)
 
 
 def _axes(lattice: Lattice, constraints: Params) -> list[_Axis]:
     found = []
     for axis in lattice.axes:
         limits, radius = getattr(constraints, axis.name), getattr(constraints.radius, axis.name)
+        share = constraints.radius.max_tokens_share if axis.name == "max_tokens" and len(axis.values) > 1 else ""
         values = [str(i) for i in range(len(axis.values))] if axis.name == MODEL else list(axis.values)
         ends = [limits.lowest or axis.values[0], limits.highest or axis.values[-1]]
         ends = [values[axis.values.index(end)] for end in ends] if axis.name == MODEL else ends
+        if share and not radius:  # one step, and that is known only here
+            radius = str(Decimal(values[1]) - Decimal(values[0]))
         texts = [*values, *ends, radius or "0"]
         numbers = [Decimal(text) for text in texts]
         digits = max(0, *(-int(number.as_tuple().exponent) for number in numbers))
         *grid, low, high, reach = (int(number.scaleb(digits)) for number in numbers)
-        found.append(_Axis(axis.name, np.array(grid, np.int64), low, high, reach if radius else -1))
+        found.append(
+            _Axis(axis.name, np.array(grid, np.int64), low, high, reach if radius else -1, Fraction(share or 0))
+        )
     return found
 
 

@@ -87,7 +87,7 @@ def write_evidence(job: Job, bench: Bench, gate: Gate, *, decided: GateRun, runs
     for run in runs:
         name = f"learning_{run.bounded.name}_{run.rule}"
         seeds = range(min(LOGGED_SEEDS, len(run.centre)))
-        digest = policy_digest(run.bounded.params.inner, state=start_state(run.bounded), spec=run.bounded.spec)
+        digest = policy_digest(run.bounded.settings, state=start_state(run.bounded), spec=run.bounded.spec)
         log = log_of_run(bench.worlds.learn, run, seeds=seeds, who=Identity(name, digest, master))
         write_log(folder / f"{name}.parquet", log)
         made.append(f"log/{name}.parquet")

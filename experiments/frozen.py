@@ -4,7 +4,6 @@ A world's population is finite, so a frozen policy is a table of masses (tasks, 
 its value a sum; a log is independent rows drawn from that table.
 """
 
-import dataclasses
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from experiments.simulate import COMPILER, register
 from policies.base import Choice, Decision, Feedback, Policy, Spec, Window
 from policies.build import BoundedPolicy
 from policies.constraints import window
-from policies.decide import weigh
+from policies.decide import asked_in, weigh
 from policies.masses import TOTAL, draw_slot
 from policies.rolled_out import RolledOutParams, rolled_out
 
@@ -87,8 +86,7 @@ class LogRows(NamedTuple):
 
 def _register(bounded: BoundedPolicy) -> None:
     """Make the learner's parameters a JAX tree."""
-    kind: Any = type(bounded.params.inner)
-    register(kind)
+    register(bounded.params.inner)
 
 
 def start_state(bounded: BoundedPolicy) -> Any:
@@ -102,7 +100,7 @@ def _table(learner: Policy, spec: Spec, numbers: tuple[Any, ...], features: Arra
 
     def one(context: Array, task: Array) -> tuple[Array, Window]:
         held = window(spec, params.limits, params.start[task], task)
-        decision = Decision(context, task, jnp.int32(0), span, held)
+        decision = Decision(context, task, jnp.int32(0), span, jnp.ones(2), held)
         return weigh(learner, params.inner, state, decision), held
 
     return jax.vmap(one)(features, tasks)
@@ -128,15 +126,15 @@ def _sharpest(
 
     def second_moment(context: Array, task: Array, logged: Array, inner: Any) -> Array:
         held = window(spec, params.limits, params.start[task], task)
-        decision = Decision(context, task, jnp.int32(0), span, held)
+        decision = Decision(context, task, jnp.int32(0), span, jnp.ones(2), held)
         assert learner.belief is not None
-        belief = learner.belief(inner, state, context[None, :], task, held.action_ids)
+        belief = learner.belief(inner, state, asked_in(decision), held.action_ids)
         p = learner.probs(inner, state, decision, belief)
         return jnp.sum(jnp.where(logged > 0, p * p / jnp.where(logged > 0, logged, 1.0), 0.0))
 
     def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         middle = (ends[0] + ends[1]) / 2.0
-        inner = dataclasses.replace(params.inner, sharpness=jnp.exp(middle))
+        inner = params.inner._replace(sharpness=jnp.exp(middle))
         moment = jax.vmap(partial(second_moment, inner=inner))(features, tasks, behavior)
         enough = 1.0 / jnp.sum(weight * moment) >= ess_share
         return jnp.where(enough, middle, ends[0]), jnp.where(enough, ends[1], middle)
@@ -146,7 +144,7 @@ def _sharpest(
 
 
 def sharpest(soft: BoundedPolicy, state: Any, behavior: Frozen, scenario: Scenario, *, ess_share: float) -> float:
-    """The largest sharpness of a softmax whose design ESS / n on a logger is at least `ess_share`.
+    """The largest sharpness of a softened learner whose design ESS / n on a logger is at least `ess_share`.
 
     At worst the lower end of the search, 0.1: then even a flat softmax has less support.
     """
@@ -165,7 +163,7 @@ def split_traffic(bounded: BoundedPolicy, frozen: Frozen, scenario: Scenario, *,
     masses = []
     for i, task in enumerate(people.task):
         held = Window(*(leaf[i] for leaf in frozen.windows))
-        decision = Decision(people.features[i], task, np.int32(0), span, held)
+        decision = Decision(people.features[i], task, np.int32(0), span, np.ones(2), held)
         masses.append(weigh(wrapped, params, start_state(bounded), decision))
     return Frozen(f"{frozen.name}_split", np.stack(masses), frozen.windows)
 
@@ -218,7 +216,7 @@ def draw_log(scenario: Scenario, behavior: Frozen, *, master_seed: int, purpose:
 def _learn(learner: Policy, params: Any, state: Any, rows: tuple[Any, ...]) -> Any:
     def step(held: Any, row: tuple[Any, ...]) -> tuple[Any, None]:
         features, task, windows, choice, feedback = row
-        decision = Decision(features, task, jnp.int32(0), jnp.float64(1.0), windows)
+        decision = Decision(features, task, jnp.int32(0), jnp.float64(1.0), jnp.ones(2), windows)
         return learner.update(params, held, decision, choice, feedback), None
 
     return jax.lax.scan(step, state, rows)[0]
@@ -237,7 +235,7 @@ def learn(bounded: BoundedPolicy, rows: LogRows, behavior: Frozen, scenario: Sce
     windows = jax.tree.map(lambda leaf: leaf[padded.index], behavior.windows)
     valid = np.arange(LOG_ROWS) < n
     choice = Choice(padded.slot, padded.action_id, padded.mass)
-    feedback = Feedback(padded.reward, valid)
+    feedback = Feedback(padded.reward, valid, padded.outcome)
     features = scenario.population.features[padded.index]
     columns = (features, padded.task, windows, choice, feedback)
     state = _learn(bounded.learner, bounded.params.inner, start_state(bounded), columns)

@@ -6,7 +6,7 @@ versions of it whose support on that log is a chosen share of its rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ from policies.approval import Params as ApprovalParams
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as ConstraintParams
 from policies.digest import policy_digest
-from policies.learners.softmax import Params as SoftmaxParams
+from policies.softened import Params as SoftenedParams
 
 __all__ = ["Candidate", "Gate", "Side", "decide_gate", "exact_gain", "open_gate", "possible_gain", "softened"]
 
@@ -94,7 +94,7 @@ def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Si
     behavior = freeze("logger", logger, start_state(logger), scenario)
     centre = np.asarray(behavior.windows.incumbent)
     design = design_of(policy.spec, scenario, behavior)
-    digest = policy_digest(logger.params.inner, state=start_state(logger), spec=logger.spec)
+    digest = policy_digest(logger.settings, state=start_state(logger), spec=logger.spec)
     return Side(
         scenario, logger, behavior, digest, point_mass("baseline", behavior, centre), design, scenario.weights()
     )
@@ -112,9 +112,7 @@ def open_gate(
     """A gate for one policy between a learning and a judging side."""
     soft = None
     if policy.learner.belief is not None:
-        held = policy.params.inner
-        shared = {f.name: getattr(held, f.name) for f in fields(SoftmaxParams) if hasattr(held, f.name)}
-        learner = SoftmaxParams(**shared)
+        learner = SoftenedParams(policy.settings)
         soft = bounded(sides[0].scenario, constraints=constraints, approval=ApprovalParams(), learner=learner)
     return Gate(*sides, policy, soft, constraints, params, ModelParams(), tuple(ess_shares), master_seed)
 
@@ -130,9 +128,9 @@ def softened(gate: Gate, state: Any, *, ess_share: float) -> Candidate:
 
 
 def _sharpened(soft: BoundedPolicy, sharpness: float) -> BoundedPolicy:
-    held = {f.name: getattr(soft.params.inner, f.name) for f in fields(SoftmaxParams)}
-    inner = SoftmaxParams(**(held | {"sharpness": sharpness}))
-    return BoundedPolicy(soft.name, soft.spec, soft.learner, soft.policy, soft.params._replace(inner=inner))
+    inner = soft.params.inner._replace(sharpness=sharpness)
+    settings = replace(soft.settings, sharpness=sharpness)
+    return replace(soft, params=soft.params._replace(inner=inner), settings=settings)
 
 
 def candidates_from(gate: Gate, log: LogRows) -> tuple[Candidate, ...]:

@@ -141,9 +141,9 @@ def log_of_run(scenario: Scenario, run: PolicyRun, *, seeds: Iterable[int], who:
     kept = jax.tree.map(lambda leaf: np.concatenate([leaf[s] for s in seeds]), run.kept)
     limits: Bounds = run.bounded.params.limits
     grid = scenario.lattice.decode(np.arange(scenario.lattice.size, dtype=np.int32))
-    ids = window_ids(scenario.lattice, run.bounded.spec)[kept.centre]
-    offsets = np.array(run.bounded.spec.offsets)
-    whole = grid[kept.centre][:, None, :] + offsets[None]
+    ids = window_ids(scenario.lattice, run.bounded.spec, stride=limits.stride)[kept.centre]
+    offsets, home = np.array(run.bounded.spec.offsets), grid[kept.centre]
+    whole = home[:, None, :] + offsets[None] * limits.stride[np.arange(len(scenario.lattice.axes)), home][:, None, :]
     inside = np.all((whole >= 0) & (whole < np.array(scenario.lattice.shape)), axis=-1)
     near = np.all(np.abs(offsets) <= limits.radius, axis=-1)[None]
     allowed = legal(scenario.lattice, limits)[kept.task[:, None], ids]

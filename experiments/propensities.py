@@ -41,10 +41,17 @@ class Checked(NamedTuple):
         return self.by_action[1].holds and self.by_slot[1].holds
 
 
-def window_ids(lattice: Lattice, spec: Spec) -> NDArray[np.int32]:
-    """(actions, k) ids of the window around every action; slots off the lattice repeat the centre."""
+def window_ids(lattice: Lattice, spec: Spec, *, stride: NDArray[np.int32] | None = None) -> NDArray[np.int32]:
+    """(actions, k) ids of the window around every action; slots off the lattice repeat the centre.
+
+    Args:
+        lattice: the actions.
+        spec: whose window.
+        stride: (axes, longest axis) as in `policies.constraints.Bounds`; None: one lattice step everywhere.
+    """
     centre = lattice.decode(np.arange(lattice.size, dtype=np.int32))
-    grid = centre[:, None, :] + np.array(spec.offsets, np.int32)[None]
+    apart = 1 if stride is None else stride[np.arange(len(lattice.axes)), centre][:, None, :]
+    grid = centre[:, None, :] + np.array(spec.offsets, np.int32)[None] * apart
     off = np.any((grid < 0) | (grid >= np.array(lattice.shape)), axis=-1)
     ids = lattice.encode(np.where(off[..., None], centre[:, None, :], grid))
     return np.asarray(ids, np.int32)
@@ -60,7 +67,9 @@ def check_runs(scenario: Scenario, runs: Sequence[PolicyRun]) -> list[Checked]:
     for run in runs:
         k, rows = run.bounded.spec.k, run.kept
         masses, slot = rows.masses.reshape(-1, k), rows.slot.reshape(-1)
-        ids = window_ids(scenario.lattice, run.bounded.spec)[rows.centre.reshape(-1)]
+        ids = window_ids(scenario.lattice, run.bounded.spec, stride=run.bounded.params.limits.stride)[
+            rows.centre.reshape(-1)
+        ]
         if np.any(masses.sum(axis=1) != TOTAL):
             raise AssertionError(f"{run.bounded.name}: masses of a decision do not sum to 2^20")
         found.append(_checked((run.bounded.name, run.rule), masses / TOTAL, slot, ids, scenario.lattice.size))

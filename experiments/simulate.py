@@ -22,7 +22,8 @@ from envs.randomness import NoiseSizes, Purpose, RoundNoise, episode_noise, size
 from envs.world import Outcome, Scenario, World
 from policies.base import Choice, Decision, Feedback, Policy
 from policies.build import BoundedPolicy
-from policies.decide import decide
+from policies.confidence import NOWHERE, Watched, watch
+from policies.decide import Known, decide
 
 __all__ = ["SLAB", "TRAIN_EXTRA", "Plan", "Trajectory", "cast", "register", "simulate"]
 
@@ -38,7 +39,11 @@ TRAIN_EXTRA = 20  # evaluations past the horizon, so that "stays converged" can 
 
 
 class Plan(NamedTuple):
-    """What to run: seeds of one purpose for a number of rounds."""
+    """What to run: seeds of one purpose for a number of rounds.
+
+    `epsilon`: the loss, as a share of the reward range, that the live statement tolerates; None: nobody asks
+    the policies what they recommend, and how sure they are.
+    """
 
     master_seed: int
     purpose: Purpose
@@ -46,6 +51,7 @@ class Plan(NamedTuple):
     n_rounds: int
     precision: str = "float64"
     feedback: mail.Params = mail.Params()
+    epsilon: float | None = None
 
 
 class Trajectory(NamedTuple):
@@ -65,6 +71,8 @@ class Trajectory(NamedTuple):
         expected: exact expected reward of the drawn action.
         delivered: (..., arrivals) rounds whose rewards were learned from after this one, -1 for none.
         missing: whether this round's reward never sets out.
+        recommended: action of the highest posterior mean over the legal lattice, -1 where nobody asked.
+        confidence: P(best in reach - approved <= epsilon | data), NaN where nobody asked.
     """
 
     index: Array
@@ -80,11 +88,16 @@ class Trajectory(NamedTuple):
     expected: Array
     delivered: Array
     missing: Array
+    recommended: Array
+    confidence: Array
 
 
-def register(kind: type) -> None:
-    """Make a parameter dataclass a JAX tree, once: numbers are leaves, `static` fields are structure."""
-    _register_once(kind)
+def register(numbers: Any) -> None:
+    """Make the dataclasses of a learner's numbers JAX trees, once: numbers are leaves, `static` fields structure."""
+    if dataclasses.is_dataclass(numbers):
+        _register_once(type(numbers))
+    for part in numbers if isinstance(numbers, tuple) else ():
+        register(part)
 
 
 @cache
@@ -125,6 +138,7 @@ class _Program(NamedTuple):
     policy: Policy
     mail: mail.Spec
     precision: str
+    is_watched: bool
 
 
 class _Numbers(NamedTuple):
@@ -134,6 +148,7 @@ class _Numbers(NamedTuple):
     traffic: Any
     policy: Any
     span: Array
+    epsilon: Array
 
 
 class _Sent(NamedTuple):
@@ -142,6 +157,7 @@ class _Sent(NamedTuple):
     decision: Decision
     choice: Choice
     reward: Array
+    outcome: Outcome
 
 
 def _round(
@@ -152,18 +168,23 @@ def _round(
     world, policy, t = program.world, program.policy, traffic.now(clock)
     drawn = traffic.draw(numbers.traffic, clock, noise.context)
     context = drawn._replace(index=_once(drawn.index))
-    known = (clock.seen[context.task], numbers.span, noise.decision)
+    prices = jnp.asarray(world.prices(numbers.world, t)).astype(program.precision)
+    known = Known(clock.seen[context.task], numbers.span, noise.decision, prices)
     done = decide(policy, numbers.policy, learned, context, known)
     action = done.choice.action_id
     outcome, reward = world.outcome(numbers.world, t, context, action, noise=noise.outcome)
     mean = world.expected(numbers.world, t, context.index, action.reshape(1))[1][0]
-    sent = _Sent(done.decision, done.choice, _once(reward))
+    sent = _Sent(done.decision, done.choice, _once(reward), outcome)
     fate = mail.fate(program.mail, fates, noise.feedback)
+    said = Watched(jnp.int32(NOWHERE), numbers.span * jnp.nan)
+    if program.is_watched:
+        said = watch(policy, numbers.policy, learned, done.decision, epsilon=numbers.epsilon)
     learned, pending, delivered = _deliver(program, numbers.policy, fates, (learned, pending), (clock, fate, sent))
     centre = done.decision.window.action_ids[done.decision.window.incumbent]
     row = Trajectory(
         context.index, context.task, done.decision.t, centre, action, done.choice.slot, noise.decision, done.masses,
         outcome, sent.reward, mean, delivered, fate.delay[0] == mail.NEVER,
+        said.recommended, said.confidence,
     )  # fmt: skip
     return (traffic.advance(clock, context.task), learned, pending), row
 
@@ -175,7 +196,7 @@ def _deliver(
     (learned, pending), (clock, fate, sent) = held, new
     if program.mail.rows == 1:
         is_here = fate.delay[0] == 0
-        feedback = Feedback(sent.reward, jnp.isfinite(sent.reward) & is_here)
+        feedback = Feedback(sent.reward, jnp.isfinite(sent.reward) & is_here, sent.outcome)
         after = program.policy.update(params, learned, sent.decision, sent.choice, feedback)
         return after, pending, jnp.where(is_here, clock.rounds, -1).reshape(1)
     ring, letters = pending
@@ -185,7 +206,7 @@ def _deliver(
     for _ in range(program.mail.arrivals):
         ring, taken = mail.take(program.mail, ring, clock.rounds)
         one: _Sent = jax.tree.map(lambda box, at=taken.row: box[at], letters)
-        feedback = Feedback(one.reward, jnp.isfinite(one.reward) & (taken.round >= 0))
+        feedback = Feedback(one.reward, jnp.isfinite(one.reward) & (taken.round >= 0), one.outcome)
         learned = program.policy.update(params, learned, one.decision, one.choice, feedback)
         rounds.append(taken.round)
     return learned, (ring, letters), jnp.stack(rounds)
@@ -200,9 +221,10 @@ def _mailbox(program: _Program, numbers: _Numbers, learned: Any) -> Any:
 
     def first() -> _Sent:
         context = traffic.draw(numbers.traffic, jax.tree.map(jnp.asarray, clock), nowhere)
-        known = (nothing, numbers.span, nothing)
+        known = Known(nothing, numbers.span, nothing, jnp.ones(2, program.precision))
         done = decide(program.policy, numbers.policy, learned, context, known)
-        return _Sent(done.decision, done.choice, jnp.zeros((), program.precision))
+        zero = jnp.zeros((), program.precision)
+        return _Sent(done.decision, done.choice, zero, Outcome(*(zero for _ in Outcome._fields)))
 
     shapes = jax.eval_shape(first)
     rows = program.mail.rows
@@ -216,10 +238,10 @@ def _of(stacked: Any, index: Array) -> Any:
 
 
 def _episode(program: _Program, shared: tuple[Any, ...], each: tuple[_Item, RoundNoise]) -> tuple[Any, Trajectory]:
-    worlds, crowds, policies, spans, fates = shared
+    worlds, crowds, policies, spans, epsilon, fates = shared
     item, noise = each
     numbers = _Numbers(
-        _of(worlds, item.world), _of(crowds, item.world), _of(policies, item.policy), spans[item.world]
+        _of(worlds, item.world), _of(crowds, item.world), _of(policies, item.policy), spans[item.world], epsilon
     )  # fmt: skip
     fresh = program.policy.init(cast(numbers.policy, "float64"))  # in NumPy's precision, whose arrays it is made of
     clock = cast(traffic.start(numbers.traffic.first.shape[0]), program.precision)
@@ -289,7 +311,7 @@ def simulate(
     if not plan.seeds or plan.n_rounds < 1:
         raise ValueError(f"the plan has {len(plan.seeds)} seeds and {plan.n_rounds} rounds, need at least one of each")
     for policy in policies:
-        register(type(policy.params.inner))
+        register(policy.params.inner)
     grid = [(w, p, s) for w in range(len(scenarios)) for p in range(len(policies)) for s in plan.seeds]
     rows = np.array(grid, np.int32)
     spans = np.array([s.reward_span for s in scenarios]).astype(plan.precision)
@@ -297,8 +319,9 @@ def simulate(
     crowds = _stack([s.traffic for s in scenarios], plan.precision)
     numbers = _stack([p.params for p in policies], plan.precision)
     fates = jax.tree.map(lambda leaf: leaf.astype(plan.precision), mail.leaves(plan.feedback))
-    shared = (worlds, crowds, numbers, spans, fates)
-    program = _Program(scenarios[0].world, policies[0].policy, mail.spec(plan.feedback), plan.precision)
+    epsilon = np.asarray(0.0 if plan.epsilon is None else plan.epsilon, plan.precision)
+    shared = (worlds, crowds, numbers, spans, epsilon, fates)
+    program = _Program(scenarios[0].world, policies[0].policy, mail.spec(plan.feedback), plan.precision, plan.epsilon is not None)
     sizes = sizes_of(program.world)
     source = (np.uint32(plan.master_seed), np.uint32(plan.purpose))
     size = min(SLAB, -(-len(plan.seeds) // CHUNK) * CHUNK)  # of the seeds alone: one noise program per plan

@@ -8,9 +8,12 @@ with them, and ONNX is traced from the same lines.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from envs.arrays import Array
+import numpy as np
 
-__all__ = ["Belief", "Choice", "Decision", "Feedback", "Policy", "Spec", "Window"]
+from envs.arrays import Array
+from envs.world import Outcome
+
+__all__ = ["Belief", "Choice", "Decision", "Feedback", "Policy", "Question", "Spec", "Window"]
 
 MAX_WINDOW = 256  # slots of a window, and action slots of a disjoint learner
 
@@ -29,6 +32,9 @@ class Spec(NamedTuple):
         interactions: context entries that bend phi along the parameter axes.
         n_draws: posterior draws behind a shared Thompson vector and behind approvals.
         reservoir: contexts per task type that an approval averages over.
+        values: per axis, its values in their own unit (of `model`, places from 0).
+        worth: (tasks, 6) reward weights, in the order of `envs.reward.Weights`; may be empty.
+        prices: (models, 2) USD per million input and output tokens; empty where the world knows none.
     """
 
     shape: tuple[int, ...]
@@ -41,6 +47,13 @@ class Spec(NamedTuple):
     interactions: tuple[int, ...] = ()
     n_draws: int = 64
     reservoir: int = 16
+    values: tuple[tuple[float, ...], ...] = ()
+    worth: tuple[tuple[float, ...], ...] = ()
+    prices: tuple[tuple[float, ...], ...] = ()
+
+    def lean(self) -> "Spec":
+        """The facts that shape a program; without the numbers of the world, which travel as arrays."""
+        return self._replace(values=(), worth=(), prices=())
 
     @property
     def k(self) -> int:
@@ -77,6 +90,7 @@ class Decision(NamedTuple):
         task: () task type.
         t: () evaluation of this task type, from 0.
         span: () width of the declared reward range; ties are told in its unit.
+        prices: (2,) input and output token prices now, relative to those of `Spec.prices`.
         window: what may be chosen.
     """
 
@@ -84,6 +98,7 @@ class Decision(NamedTuple):
     task: Array
     t: Array
     span: Array
+    prices: Array
     window: Window
 
 
@@ -95,11 +110,26 @@ class Choice(NamedTuple):
     mass: Array
 
 
+UNKNOWN = Outcome(*(np.float64(np.nan),) * 7)  # parts that nobody recorded
+
+
 class Feedback(NamedTuple):
-    """What came back: () reward, and False in `valid` when nothing usable arrived."""
+    """What came back: () reward, False in `valid` when nothing usable arrived, and the outcome's parts, () each.
+
+    A learner that reads parts leaves its state alone where they are NaN.
+    """
 
     reward: Array
     valid: Array
+    outcome: Outcome = UNKNOWN
+
+
+class Question(NamedTuple):
+    """What a belief is asked about: (r, d) contexts of one () task type, (2,) prices as in `Decision`."""
+
+    contexts: Array
+    task: Array
+    prices: Array
 
 
 class Belief(NamedTuple):
@@ -116,10 +146,12 @@ class Policy(NamedTuple):
     Attributes:
         init: params -> State.
         window: (params, state, task) -> Window; None for a bare learner, which is handed one.
-        belief: (params, state, contexts (r, d), task, action_ids (m,)) -> Belief averaged over the
-            r contexts, at any lattice points; None without a posterior.
+        belief: (params, state, question, action_ids (m,)) -> Belief averaged over the question's
+            contexts, at any lattice points; None without a posterior.
         probs: (params, state, decision, belief of the window or None) -> (k,), sums to 1, 0 where infeasible.
         update: (params, state, decision, choice, feedback) -> State; invalid feedback leaves it bit-equal.
+        outlook: (params, state, question) -> (actions,) posterior mean at every lattice point; None where
+            a learner has no cheap one.
     """
 
     init: Callable[[Any], Any]
@@ -127,3 +159,4 @@ class Policy(NamedTuple):
     belief: Callable[..., Belief] | None
     probs: Callable[..., Array]
     update: Callable[..., Any]
+    outlook: Callable[..., Array] | None = None

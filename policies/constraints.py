@@ -1,7 +1,9 @@
 """Hard limits and trust region: which actions of a window are allowed, and why the others are not.
 
 Limits and radii become lattice integers once, from decimal strings. A window is sized by
-the largest radius of the spec; the traced radius of the bounds can only narrow it.
+the largest radius of the spec; the traced radius of the bounds can only narrow it. Where the
+token step is relative, slots lie further apart around large caps, so that the window keeps
+its size: their distance is a table over the axis's values, its stride.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +20,19 @@ from envs.lattice import MODEL, Axis, Lattice, coordinates, parse_decimal, place
 from envs.targets import nearest, refuse
 from policies.base import MAX_WINDOW, Spec, Window
 
-__all__ = ["Bounds", "Limits", "Params", "Radius", "Reason", "bounds", "legal", "offsets", "start", "window"]
+__all__ = [
+    "Bounds",
+    "Limits",
+    "Params",
+    "Radius",
+    "Reason",
+    "bounds",
+    "legal",
+    "offsets",
+    "start",
+    "stride_at",
+    "window",
+]
 
 
 class Reason(IntEnum):
@@ -41,10 +55,15 @@ class Limits:
 
 @dataclass(frozen=True)
 class Radius:
-    """Largest change from the last approved parameters per axis; empty: one lattice step."""
+    """Largest change from the last approved parameters per axis; empty: one lattice step.
+
+    `max_tokens_share`: where this share of the approved max_tokens is more, the region reaches that far,
+    as a decimal string; empty: off.
+    """
 
     temperature: str = "0.2"  # mission: trust region
     max_tokens: str = "200"  # mission: trust region
+    max_tokens_share: str = ""
     top_p: str = ""
     frequency_penalty: str = ""
     presence_penalty: str = ""
@@ -65,12 +84,16 @@ class Params:
 
 
 class Bounds(NamedTuple):
-    """`Params` as lattice integers: (axes,) lowest, highest, radius; (tasks, actions) recorded."""
+    """`Params` as lattice integers: (axes,) lowest, highest, radius in slots; (tasks, actions) recorded.
+
+    `stride`: (axes, longest axis) lattice steps from slot to slot around each coordinate, 1 past an axis's end.
+    """
 
     lowest: Array
     highest: Array
     radius: Array
     recorded: Array
+    stride: Array
 
 
 def _reach(axis: Axis, radius: str) -> int:
@@ -79,16 +102,36 @@ def _reach(axis: Axis, radius: str) -> int:
         return 0
     if not radius:
         return 1
-    limit, numbers = parse_decimal(radius, f"constraints.radius.{axis.name}"), places(axis)
+    limit = parse_decimal(radius, f"constraints.radius.{axis.name}")
     if limit < 0:
         raise ValueError(f"constraints.radius.{axis.name} = {radius}, need a number >= 0")
+    return int(limit // _step(axis))
+
+
+def _step(axis: Axis) -> Decimal:
+    """The even step between an axis's values."""
+    numbers = places(axis)
     steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
     if len(steps) > 1:
         raise ValueError(
             f"axis {axis.name} has uneven steps {sorted(steps)}, a radius needs even ones; "
             f"a recorded world: world.fill_gaps=true or world.interpolate.{axis.name}=STEP"
         )
-    return int(limit // steps.pop())
+    return steps.pop()
+
+
+def _strides(axis: Axis, params: Radius) -> list[int]:
+    """Per value of an axis, lattice steps from slot to slot of the window around it."""
+    text, slots = params.max_tokens_share, _reach(axis, getattr(params, axis.name))
+    if axis.name != "max_tokens" or not text or len(axis.values) == 1:
+        return [1] * len(axis.values)
+    share = parse_decimal(text, "constraints.radius.max_tokens_share")
+    if not 0 < share <= 1:
+        raise refuse("constraints.radius.max_tokens_share", text, "a share, 0 < share <= 1, or nothing")
+    if slots == 0:
+        need = f"at least one lattice step, {_step(axis)}, where max_tokens_share = {text}"
+        raise refuse("constraints.radius.max_tokens", params.max_tokens, need)
+    return [max(1, int(share * value // _step(axis)) // slots) for value in places(axis)]
 
 
 def offsets(lattice: Lattice, params: Params) -> tuple[tuple[int, ...], ...]:
@@ -139,11 +182,22 @@ def bounds(lattice: Lattice, params: Params, *, recorded: NDArray[np.bool_]) -> 
         recorded: (tasks, actions) False where the world can't answer.
 
     Raises:
-        ValueError: limits that exclude every action.
+        ValueError: limits that exclude every action, or a relative step that no window can hold.
     """
     edges = np.array([_edge(axis, getattr(params, axis.name)) for axis in lattice.axes], np.int32)
     radius = [_reach(axis, getattr(params.radius, axis.name)) for axis in lattice.axes]
-    return Bounds(edges[:, 0], edges[:, 1], np.array(radius, np.int32), recorded)
+    stride = np.ones((len(radius), max(lattice.shape)), np.int32)
+    for row, axis in zip(stride, lattice.axes, strict=True):
+        row[: len(axis.values)] = _strides(axis, params.radius)
+    return Bounds(edges[:, 0], edges[:, 1], np.array(radius, np.int32), recorded, stride)
+
+
+def stride_at(limits: Bounds, coordinate: Array) -> Array:
+    """(axes,) lattice steps from slot to slot of the window around a coordinate (axes,)."""
+    xp = namespace(limits.stride)
+    axes, longest = limits.stride.shape
+    first = xp.asarray(np.arange(0, axes * longest, longest, dtype=np.int32))
+    return xp.take(xp.reshape(limits.stride, (-1,)), first + coordinate, axis=0)
 
 
 def legal(lattice: Lattice, limits: Bounds) -> NDArray[np.bool_]:
@@ -188,7 +242,7 @@ def window(spec: Spec, limits: Bounds, approved: Array, task: Array) -> Window:
     move = xp.asarray(np.array(spec.offsets, np.int32))
     size = xp.asarray(np.array(spec.shape, np.int32))
     centre = coordinates(spec.shape, xp.reshape(xp.astype(approved, xp.int32), (1,)))
-    grid = centre + move
+    grid = centre + move * stride_at(limits, centre[0])[None, :]
     off = xp.any((grid < 0) | (grid >= size[None, :]), axis=-1)
     ids = xp.zeros_like(grid[:, 0])
     for column, n in enumerate(spec.shape):

@@ -2,12 +2,25 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from envs.arrays import Array
 from envs.traffic import Context
-from policies.base import Belief, Choice, Decision, Policy
+from policies.base import Belief, Choice, Decision, Policy, Question
 from policies.masses import draw_slot, integer_masses
 
-__all__ = ["Decided", "decide", "weigh"]
+__all__ = ["Decided", "Known", "asked_in", "decide", "weigh"]
+
+
+class Known(NamedTuple):
+    """What a decision knows beside its request: () evaluation t of this task type, () declared reward span,
+    () uniform in [0, 2^20), (2,) prices as in `Decision`.
+    """
+
+    t: Array
+    span: Array
+    uniform: Array
+    prices: Array = np.ones(2)
 
 
 class Decided(NamedTuple):
@@ -18,16 +31,20 @@ class Decided(NamedTuple):
     masses: Array
 
 
+def asked_in(decision: Decision) -> Question:
+    """The question of one decision: its own context, its prices."""
+    return Question(decision.features[None, :], decision.task, decision.prices)
+
+
 def weigh(policy: Policy, params: Any, state: Any, decision: Decision) -> Array:
     """(k,) integer masses of a decision."""
     held: Belief | None = None
     if policy.belief is not None:
-        ids = decision.window.action_ids
-        held = policy.belief(params, state, decision.features[None, :], decision.task, ids)
+        held = policy.belief(params, state, asked_in(decision), decision.window.action_ids)
     return integer_masses(policy.probs(params, state, decision, held), decision.window.feasible)
 
 
-def decide(policy: Policy, params: Any, state: Any, context: Context, known: tuple[Array, Array, Array]) -> Decided:
+def decide(policy: Policy, params: Any, state: Any, context: Context, known: Known) -> Decided:
     """Decide one request.
 
     Args:
@@ -35,7 +52,7 @@ def decide(policy: Policy, params: Any, state: Any, context: Context, known: tup
         params: its numbers.
         state: what it has learned.
         context: the request.
-        known: evaluation t of this task type, declared reward span, uniform in [0, 2^20); () each.
+        known: time, units, the uniform it is drawn with, prices.
 
     Returns:
         The decision, what was drawn, and the masses it was drawn from.
@@ -45,9 +62,8 @@ def decide(policy: Policy, params: Any, state: Any, context: Context, known: tup
     """
     if policy.window is None:
         raise ValueError("this policy has no window: wrap it with policies.constrained.constrained")
-    t, span, uniform = known
     held = policy.window(params, state, context.task)
-    decision = Decision(context.features, context.task, t, span, held)
+    decision = Decision(context.features, context.task, known.t, known.span, known.prices, held)
     masses = weigh(policy, params, state, decision)
-    slot = draw_slot(masses, uniform)
+    slot = draw_slot(masses, known.uniform)
     return Decided(decision, Choice(slot, held.action_ids[slot], masses[slot]), masses)

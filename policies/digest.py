@@ -14,19 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Spec
+from policies.softened import Params as SoftenedParams
 from policies.strict_json import canonical
 
-__all__ = ["kind_of", "leaves", "numbers_of", "policy_digest", "policy_text"]
+__all__ = ["SOFTENED", "kind_of", "leaves", "numbers_of", "policy_digest", "policy_text"]
 
 LEARNERS = "policies.learners"
+SOFTENED = "softened"  # the kind of a policy that is the softmax of a learner's belief
 
 
 def kind_of(params: object) -> str:
-    """The learner that parameters belong to: its module's name in `policies.learners`.
+    """The learner that parameters belong to: its module's name in `policies.learners`, or `softened`.
 
     Raises:
         TypeError: parameters of anything else.
     """
+    if isinstance(params, SoftenedParams):
+        return SOFTENED
     package, _, name = type(params).__module__.rpartition(".")
     if package != LEARNERS:
         raise TypeError(f"{type(params).__module__}.{type(params).__name__} is no learner's Params ({LEARNERS}.*)")
@@ -69,11 +73,16 @@ def _settled(leaf: Any, where: str) -> NDArray[Any]:
 def numbers_of(params: Any) -> dict[str, object]:
     """A learner's hyper-parameters as plain values, each of the type that its field declares.
 
+    Of a softened learner, the sharpness beside the learner's kind and parameters.
+
     Raises:
         ValueError: a number that is not finite.
     """
     plain: dict[str, object] = {}
     for item in fields(params):
+        if isinstance(params, SoftenedParams) and item.name == "learner":
+            plain[item.name] = {"kind": kind_of(params.learner), "parameters": numbers_of(params.learner)}
+            continue
         kind = item.type if isinstance(item.type, type) else str
         value = kind(getattr(params, item.name))
         if isinstance(value, float) and not np.isfinite(value):

@@ -19,11 +19,10 @@ from envs.targets import nearest
 from envs.tasks import FeatureSpec, TaskFeatures, encode
 from envs.world import Scenario
 from policies.base import Decision, Spec, Window
-from policies.build import BoundedPolicy, learner_module
+from policies.build import BoundedPolicy, learner_policy, ready
 from policies.constraints import Bounds, Reason, legal, window
 from policies.decide import weigh
 from policies.digest import kind_of, policy_text
-from policies.floored import floored
 from policies.masses import TOTAL, draw_slot
 
 __all__ = ["FrozenPolicy", "Recommendation", "freeze_policy", "request_uniform"]
@@ -130,6 +129,7 @@ class FrozenPolicy:
             "task_types, distinct": (len(set(self.task_types)), n_tasks),
             "approved.shape": (np.shape(self.approved), (n_tasks,)),
             "limits.recorded.shape": (np.shape(self.limits.recorded), (n_tasks, self.lattice.size)),
+            "limits.stride.shape": (np.shape(self.limits.stride), (axes, max(self.lattice.shape))),
             **{f"limits.{name}.shape": (np.shape(getattr(self.limits, name)), (axes,)) for name in Bounds._fields[:3]},
         }
         for name, (got, need) in pairs.items():
@@ -138,6 +138,8 @@ class FrozenPolicy:
         reach = np.abs(np.array(self.spec.offsets)).max(axis=0)
         if np.any(self.limits.radius > reach) or np.any(self.limits.radius < 0):
             raise ValueError(f"limits.radius = {self.limits.radius.tolist()}, need 0 to {reach.tolist()} lattice steps")
+        if np.any(self.limits.stride < 1):
+            raise ValueError(f"limits.stride holds {np.min(self.limits.stride)}, need at least one lattice step")
         if not (np.isfinite(self.reward_span) and self.reward_span > 0):
             raise ValueError(f"reward_span = {self.reward_span}, need a finite number > 0")
 
@@ -145,6 +147,11 @@ class FrozenPolicy:
     def kind(self) -> str:
         """The learner's name."""
         return kind_of(self.params)
+
+    @cached_property
+    def numbers(self) -> Any:
+        """The learner's numbers: its parameters, or the tables it makes of them."""
+        return ready(self.params, self.spec)
 
     @cached_property
     def text(self) -> bytes:
@@ -156,8 +163,17 @@ class FrozenPolicy:
         """Its identity, the sha256 of `text`, as `policies.digest.policy_digest`."""
         return hashlib.sha256(self.text).hexdigest()
 
-    def recommend(self, task: TaskFeatures, task_type: str, request_id: str) -> Recommendation:
+    def recommend(
+        self, task: TaskFeatures, task_type: str, request_id: str, *, prices: tuple[float, float] = (1.0, 1.0)
+    ) -> Recommendation:
         """Parameters for one request; the same request id always gets the same answer.
+
+        Args:
+            task: what is known of the request.
+            task_type: its task type.
+            request_id: 1 to 1024 bytes of UTF-8.
+            prices: input and output token prices now, relative to those the policy was built with; only
+                policies that know prices listen.
 
         Raises:
             ValueError: an unknown task type (the nearest is named), a model that the features do
@@ -170,9 +186,9 @@ class FrozenPolicy:
         uniform = request_uniform(request_id, self.digest)
         index = np.int32(self.task_types.index(task_type))
         held = window(self.spec, self.limits, self.approved[index], index)
-        asked = Decision(encode(task, self.features), index, np.int32(0), np.float64(self.reward_span), held)
-        learner = floored(learner_module(self.params).make(self.spec))
-        masses = weigh(learner, self.params, self.state, asked)
+        known = np.int32(0), np.float64(self.reward_span), np.array(prices, np.float64)
+        asked = Decision(encode(task, self.features), index, *known, held)
+        masses = weigh(learner_policy(self.params, self.spec.lean()), self.numbers, self.state, asked)
         slot = int(draw_slot(masses, np.int32(uniform)))
         action = int(held.action_ids[slot])
         return Recommendation(
@@ -218,7 +234,7 @@ def freeze_policy(
     inner = state if state == () else type(state)(*(_exact(leaf) for leaf in state))
     limits = Bounds(*(np.asarray(leaf) for leaf in bounded.params.limits))
     return FrozenPolicy(
-        params=bounded.params.inner,
+        params=bounded.settings,
         state=inner,
         spec=bounded.spec,
         limits=limits,

@@ -7,7 +7,7 @@ that its own `init` gives.
 
 import operator
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from importlib import import_module
 from itertools import product
@@ -17,11 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.lattice import MAX_ACTIONS
+from envs.reward import Weights
 from envs.targets import nearest
 from policies.base import MAX_WINDOW, Spec
-from policies.digest import LEARNERS
+from policies.build import learner_policy, ready
+from policies.digest import LEARNERS, SOFTENED
 from policies.features import n_features
-from policies.strict_json import Node, parse
+from policies.softened import SHARPNESS, bare
+from policies.softened import Params as SoftenedParams
+from policies.strict_json import BundleError, Node, parse
 
 __all__ = ["Learned", "read_learned"]
 
@@ -55,13 +59,27 @@ def read_learned(raw: bytes, *, file: str) -> Learned:
         BundleError: anything that `policy_text` would not have written.
     """
     kind, parameters, spec_node, state_node = parse(raw, file).members("kind", "parameters", "spec", "state")
-    module = import_module(f"{LEARNERS}.{_known(kind)}")
-    params = _read_params(parameters, module.Params)
+    params = _read_softened(parameters) if kind.value == SOFTENED else _read_learner(kind, parameters)
     spec = _read_spec(spec_node)
-    if getattr(params, "features", spec.features) != spec.features:
-        raise spec_node.refuse(f"features = {params.features!r}, as the parameters say")
-    state = _read_state(state_node, module.make(spec).init(params))
-    return Learned(params, spec, state)
+    features = getattr(bare(params), "features", spec.features)
+    if features != spec.features:
+        raise spec_node.refuse(f"features = {features!r}, as the parameters say")
+    try:
+        fresh = learner_policy(params, spec.lean()).init(ready(params, spec))
+    except ValueError as error:  # a learner that these facts, or this inner learner, cannot make
+        raise BundleError(" ".join(f"{file}: {error}".split())) from None
+    return Learned(params, spec, _read_state(state_node, fresh))
+
+
+def _read_softened(node: Node) -> SoftenedParams:
+    learner, sharpness = node.members("learner", "sharpness")
+    kind, parameters = learner.members("kind", "parameters")
+    made = _read_learner(kind, parameters)
+    return SoftenedParams(made, sharpness=_read_value(sharpness, float, SHARPNESS))
+
+
+def _read_learner(kind: Node, parameters: Node) -> Any:
+    return _read_params(parameters, import_module(f"{LEARNERS}.{_known(kind)}").Params)
 
 
 def _known(kind: Node) -> str:
@@ -75,16 +93,20 @@ def _read_params(node: Node, form: Any) -> Any:
     items = {item.name: item for item in fields(form)}
     values: dict[str, object] = {}
     for name, member in zip(items, node.members(*items), strict=True):
-        kind, rules = items[name].type, items[name].metadata
-        if type(member.value) is not kind:
-            raise member.refuse(f"a value of type {getattr(kind, '__name__', kind)}")
-        if "choices" in rules and member.value not in rules["choices"]:
-            raise member.refuse(f"one of {', '.join(map(str, rules['choices']))}")
-        for rule, (sign, holds) in _SIGNS.items():
-            if rule in rules and not holds(member.number(), float(rules[rule])):
-                raise member.refuse(f"a number {sign} {rules[rule]}")
-        values[name] = member.value
+        values[name] = _read_value(member, items[name].type, items[name].metadata)
     return form(**values)
+
+
+def _read_value(member: Node, kind: Any, rules: Mapping[str, Any]) -> Any:
+    """One parameter, of its declared type and within its declared range."""
+    if type(member.value) is not kind:
+        raise member.refuse(f"a value of type {getattr(kind, '__name__', kind)}")
+    if "choices" in rules and member.value not in rules["choices"]:
+        raise member.refuse(f"one of {', '.join(map(str, rules['choices']))}")
+    for rule, (sign, holds) in _SIGNS.items():
+        if rule in rules and not holds(member.number(), float(rules[rule])):
+            raise member.refuse(f"a number {sign} {rules[rule]}")
+    return member.value
 
 
 def _integers(node: Node, highest: int) -> tuple[int, ...]:
@@ -107,9 +129,14 @@ def _read_spec(node: Node) -> Spec:
         interactions=_integers(part["interactions"], MAX_COUNT),
         n_draws=part["n_draws"].whole(lowest=2, highest=MAX_COUNT),
         reservoir=part["reservoir"].whole(lowest=1, highest=MAX_COUNT),
+        **{name: _rows(part[name]) for name in ("values", "worth", "prices")},
     )
     _check_spec(spec, part)
     return spec
+
+
+def _rows(node: Node) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(item.number() for item in row.items()) for row in node.items())
 
 
 def _check_spec(spec: Spec, part: dict[str, Node]) -> None:
@@ -135,6 +162,12 @@ def _check_spec(spec: Spec, part: dict[str, Node]) -> None:
         raise part["n_draws"].refuse("an even number")
     if n_features(spec) > MAX_FEATURES or spec.d > MAX_FEATURES:
         raise part["n_tasks"].refuse(f"at most {MAX_FEATURES} joint features, this makes {n_features(spec)}")
+    if tuple(map(len, spec.values)) != spec.shape:
+        raise part["values"].refuse(f"a number for each value of a lattice of shape {spec.shape}")
+    if spec.worth and len(spec.worth) != spec.n_tasks or any(len(row) != len(Weights._fields) for row in spec.worth):
+        raise part["worth"].refuse(f"{len(Weights._fields)} reward weights for each of {spec.n_tasks} task types")
+    if spec.prices and len(spec.prices) != spec.shape[-1] or any(len(row) != 2 or min(row) < 0 for row in spec.prices):
+        raise part["prices"].refuse(f"two prices >= 0 for each of {spec.shape[-1]} models")
 
 
 def _read_state(node: Node, template: Any) -> Any:

@@ -5,6 +5,7 @@ decision needs no factorisation. Reward noise variance and prior scale are param
 Source: Bierman (1977), Potter's square-root update; Sherman & Morrison (1950).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,13 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.arrays import Array, choose, namespace, set_row
-from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Spec
+from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Question, Spec
 from policies.draws import normal_draws
 from policies.features import basis, lift, n_features
+from policies.slots import EMPTY, find, key_of, place
 
-__all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_model"]
-
-EMPTY = -1
+__all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_model", "observed"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,12 @@ class SlotState(NamedTuple):
 
 
 class LinearModel(NamedTuple):
-    """`init`, `belief` and `update` of a linear belief, as in `policies.base.Policy`."""
+    """`init`, `belief`, `update` and `outlook` of a linear belief, as in `policies.base.Policy`."""
 
     init: Callable[..., SharedState | SlotState]
     belief: Callable[..., Belief]
     update: Callable[..., SharedState | SlotState]
+    outlook: Callable[..., Array] | None
 
 
 def _constant(like: Array, values: Array) -> Array:
@@ -84,9 +85,9 @@ def _start_shared(spec: Spec, params: LinearParams) -> SharedState:
 
 
 def _belief_shared(
-    spec: Spec, params: LinearParams, state: SharedState, where: tuple[Array, Array], action_ids: Array
+    spec: Spec, params: LinearParams, state: SharedState, question: Question, action_ids: Array
 ) -> Belief:
-    contexts, task = where
+    contexts, task = question.contexts, question.task
     xp = namespace(contexts)
     context = xp.mean(contexts, axis=0)
     here = basis(spec, action_ids, like=context)
@@ -99,6 +100,30 @@ def _belief_shared(
     return Belief(mean, sd, mean[:, None] + (spread @ noise if few else here @ (root @ noise)))
 
 
+def _outlook_shared(spec: Spec, params: LinearParams, state: SharedState, question: Question) -> Array:
+    xp = namespace(state.theta)
+    context = xp.mean(question.contexts, axis=0)
+    here = basis(spec, xp.asarray(np.arange(math.prod(spec.shape), dtype=np.int32)), like=context)
+    return params.prior_mean + (here @ lift(spec, context, question.task, state.theta[:, None]))[:, 0]
+
+
+def observed(state: SharedState, f: Array, *, residual: Array, variance: Array) -> SharedState:
+    """The posterior after one observation that is linear in theta: Potter's step.
+
+    Args:
+        state: before it.
+        f: (p,) root' x of its row x.
+        residual: () observed minus expected.
+        variance: () of its noise, > 0.
+    """
+    xp = namespace(state.theta)
+    alpha = 1.0 / (xp.sum(f * f) + variance)
+    gain = state.root @ f
+    theta = state.theta + alpha * residual * gain
+    shrink = alpha / (1.0 + xp.sqrt(alpha * variance))
+    return SharedState(theta, state.root - shrink * gain[:, None] * f[None, :])
+
+
 def _update_shared(
     spec: Spec, params: LinearParams, state: SharedState, evaluation: tuple[Decision, Choice, Feedback]
 ) -> SharedState:
@@ -109,13 +134,8 @@ def _update_shared(
     seen = (here @ lift(spec, decision.features, decision.task, columns))[0]
     expected, f = seen[0], seen[1:]
     variance = params.noise_sd * params.noise_sd
-    alpha = 1.0 / (xp.sum(f * f) + variance)
-    gain = state.root @ f
     residual = xp.where(feedback.valid, feedback.reward, 0.0) - params.prior_mean - expected
-    theta = state.theta + alpha * residual * gain
-    shrink = alpha / (1.0 + xp.sqrt(alpha * variance))
-    root = state.root - shrink * gain[:, None] * f[None, :]
-    return choose(feedback.valid, SharedState(theta, root), state)
+    return choose(feedback.valid, observed(state, f, residual=residual, variance=variance), state)
 
 
 def _start_slots(spec: Spec, params: LinearParams) -> SlotState:
@@ -126,28 +146,16 @@ def _start_slots(spec: Spec, params: LinearParams) -> SlotState:
     return SlotState(empty, np.zeros((MAX_WINDOW, q)) + scale, covariance, np.zeros_like(empty), np.int32(0))
 
 
-def _key(spec: Spec, task: Array, action_ids: Array) -> Array:
-    size = 1
-    for n in spec.shape:
-        size *= n
-    return task * size + action_ids
-
-
 def _with_intercept(context: Array) -> Array:
     xp = namespace(context)
     return xp.concat([xp.ones_like(context[:1]), context], axis=-1)
 
 
-def _belief_slots(
-    spec: Spec, params: LinearParams, state: SlotState, where: tuple[Array, Array], action_ids: Array
-) -> Belief:
-    contexts, task = where
+def _belief_slots(spec: Spec, params: LinearParams, state: SlotState, question: Question, action_ids: Array) -> Belief:
+    contexts, task = question.contexts, question.task
     xp = namespace(contexts)
     x = _with_intercept(xp.mean(contexts, axis=0))
-    match = _key(spec, task, action_ids)[:, None] == state.key[None, :]
-    known = xp.any(match, axis=-1)
-    slots = xp.asarray(np.arange(MAX_WINDOW, dtype=np.int64))
-    slot = xp.sum(xp.where(match, slots, 0), axis=-1)
+    known, slot = find(state.key, key_of(spec, task, action_ids))
     theta, covariance = xp.take(state.theta, slot, axis=0), xp.take(state.covariance, slot, axis=0)
     variance = xp.sum((covariance @ x) * x[None, :], axis=-1)
     prior = xp.sum(x * x) * params.prior_sd * params.prior_sd
@@ -158,22 +166,14 @@ def _belief_slots(
     return Belief(mean, sd, mean[:, None] + sd[:, None] * _constant(sd, draws))
 
 
-def _slot_of(state: SlotState, key: Array) -> tuple[Array, Array]:
-    """The slot of a key and whether it is new; a new one takes the emptiest, then the oldest slot."""
-    xp = namespace(state.key)
-    held = state.key == key
-    age = xp.where(state.key == EMPTY, -1, state.stamp)
-    return xp.where(xp.any(held), xp.argmax(held), xp.argmin(age)), ~xp.any(held)
-
-
 def _update_slots(
     spec: Spec, params: LinearParams, state: SlotState, evaluation: tuple[Decision, Choice, Feedback]
 ) -> SlotState:
     decision, choice, feedback = evaluation
     xp = namespace(state.theta)
     x = _with_intercept(decision.features)
-    key = _key(spec, decision.task, choice.action_id)
-    slot, is_new = _slot_of(state, key)
+    key = key_of(spec, decision.task, choice.action_id)
+    slot, is_new = place(state.key, state.stamp, key)
     fresh = _constant(x, np.eye(1 + spec.d)) * params.prior_sd * params.prior_sd
     theta = xp.where(is_new, xp.zeros_like(x), state.theta[slot])
     covariance = xp.where(is_new, fresh, state.covariance[slot])
@@ -213,10 +213,13 @@ def linear_model(spec: Spec) -> LinearModel:
     def init(params: LinearParams) -> Any:
         return start(spec, params)
 
-    def belief(params: LinearParams, state: Any, contexts: Array, task: Array, action_ids: Array) -> Belief:
-        return believe(spec, params, state, (contexts, task), action_ids)
+    def belief(params: LinearParams, state: Any, question: Question, action_ids: Array) -> Belief:
+        return believe(spec, params, state, question, action_ids)
 
     def update(params: LinearParams, state: Any, decision: Decision, choice: Choice, feedback: Feedback) -> Any:
         return learn(spec, params, state, (decision, choice, feedback))
 
-    return LinearModel(init, belief, update)
+    def outlook(params: LinearParams, state: SharedState, question: Question) -> Array:
+        return _outlook_shared(spec, params, state, question)
+
+    return LinearModel(init, belief, update, outlook if shared else None)

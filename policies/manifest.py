@@ -64,7 +64,7 @@ def _bounds(policy: FrozenPolicy) -> tuple[dict[str, object], dict[str, object]]
     for i, axis in enumerate(policy.lattice.axes):
         low, high, steps = (int(leaf[i]) for leaf in policy.limits[:3])
         limits[axis.name] = {"lowest": axis.values[low], "highest": axis.values[high]}
-        radii[axis.name] = {"steps": steps, "radius": _radius(axis, steps)}
+        radii[axis.name] = {"steps": steps, "radius": _radius(axis, steps), **_strides(axis, policy.limits.stride[i])}
     return limits, radii
 
 
@@ -73,6 +73,12 @@ def _radius(axis: Axis, steps: int) -> str:
     numbers = places(axis)
     gaps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
     return str(steps * gaps.pop()) if len(gaps) == 1 else f"{steps} lattice steps"
+
+
+def _strides(axis: Axis, stride: NDArray[np.int32]) -> dict[str, list[int]]:
+    """Where a step is relative: per value of an axis, what `steps` and `radius` are multiplied by around it."""
+    along = stride[: len(axis.values)].tolist()
+    return {"strides": along} if max(along) > 1 else {}
 
 
 def _task_types(policy: FrozenPolicy) -> list[dict[str, object]]:

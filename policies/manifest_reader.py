@@ -113,9 +113,22 @@ def _read_bounds(part: dict[str, Node], lattice: Lattice, recorded: NDArray[np.b
         [_position(axis, edge) for edge in node.members("lowest", "highest")]
         for axis, node in zip(lattice.axes, limits, strict=True)
     ]
-    steps = [node.members("steps", "radius")[0].whole(lowest=0, highest=MAX_ACTIONS) for node in radii]
+    stride = np.ones((len(names), max(lattice.shape)), np.int32)
+    steps = [_read_radius(axis, node, row) for axis, node, row in zip(lattice.axes, radii, stride, strict=True)]
     low, high = np.array(edges, np.int32).T
-    return Bounds(low, high, np.array(steps, np.int32), recorded)
+    return Bounds(low, high, np.array(steps, np.int32), recorded, stride)
+
+
+def _read_radius(axis: Axis, node: Node, stride: NDArray[np.int32]) -> int:
+    """The radius of an axis in slots; what is said of its strides is written into a row of the table."""
+    fields = ("steps", "radius", *(("strides",) if "strides" in node.mapping() else ()))
+    steps, _radius, *strides = node.members(*fields)
+    for listed in strides:
+        along = [item.whole(lowest=1, highest=MAX_ACTIONS) for item in listed.items()]
+        if len(along) != len(axis.values):
+            raise listed.refuse(f"{len(axis.values)} whole numbers, one for each value of the axis")
+        stride[: len(along)] = along
+    return steps.whole(lowest=0, highest=MAX_ACTIONS)
 
 
 def _position(axis: Axis, node: Node) -> int:

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from envs.arrays import Array, namespace
-from policies.base import Belief, Choice, Decision, Feedback, Policy, Window
+from policies.base import Belief, Choice, Decision, Feedback, Policy, Question, Window
 
 __all__ = ["RolledOutParams", "rolled_out"]
 
@@ -27,9 +27,9 @@ def rolled_out(inner: Policy) -> Policy:
         assert inner.window is not None
         return inner.window(params.inner, state, task)
 
-    def belief(params: RolledOutParams, state: Any, contexts: Array, task: Array, action_ids: Array) -> Belief:
+    def belief(params: RolledOutParams, state: Any, question: Question, action_ids: Array) -> Belief:
         assert inner.belief is not None
-        return inner.belief(params.inner, state, contexts, task, action_ids)
+        return inner.belief(params.inner, state, question, action_ids)
 
     def probs(params: RolledOutParams, state: Any, decision: Decision, held: Belief | None) -> Array:
         p = inner.probs(params.inner, state, decision, held)
@@ -41,10 +41,15 @@ def rolled_out(inner: Policy) -> Policy:
     def update(params: RolledOutParams, state: Any, decision: Decision, choice: Choice, feedback: Feedback) -> Any:
         return inner.update(params.inner, state, decision, choice, feedback)
 
+    def outlook(params: RolledOutParams, state: Any, question: Question) -> Array:
+        assert inner.outlook is not None
+        return inner.outlook(params.inner, state, question)
+
     return Policy(
         init=init,
         window=None if inner.window is None else window,
         belief=None if inner.belief is None else belief,
         probs=probs,
         update=update,
+        outlook=None if inner.outlook is None else outlook,
     )

@@ -18,7 +18,7 @@ from policies import approval, constraints
 from policies.base import Feedback
 from policies.build import BoundedPolicy, bounded
 from policies.constrained import BoundedState
-from policies.decide import Decided, decide
+from policies.decide import Decided, Known, decide
 from policies.digest import policy_digest
 from policies.learners import epsilon_greedy, fixed, linucb, proximity, softmax, thompson, uniform
 from policies.masses import TOTAL
@@ -95,7 +95,7 @@ def run_policy(learner: Any, *, n_rounds: int = 40, seed: int = 0, world: Scenar
     state, clock, rows = made.policy.init(made.params), traffic.start(2), []
     for _ in range(n_rounds):
         context = traffic.draw(here.traffic, clock, rng.random(3))
-        known = (clock.seen[context.task], np.float64(here.reward_span), np.int32(rng.integers(TOTAL)))
+        known = Known(clock.seen[context.task], np.float64(here.reward_span), np.int32(rng.integers(TOTAL)))
         done = decide(made.policy, made.params, state, context, known)
         noise = Noise(rng.random(here.world.n_uniform), rng.standard_normal(here.world.n_normal))
         outcome, reward = here.world.outcome(
@@ -116,7 +116,7 @@ def _log(here: Scenario, made: BoundedPolicy, rows: list[tuple[int, Decided, int
     action = np.array([one.choice.action_id for one in decided], np.int32)
     kinds = [people.names[people.task[i]] for i in index]
     prints = [fingerprint(people.tasks[i], task_type=kind) for i, kind in zip(index, kinds, strict=True)]
-    start = policy_digest(made.params.inner, state=made.learner.init(made.params.inner), spec=made.spec)
+    start = policy_digest(made.settings, state=made.learner.init(made.params.inner), spec=made.spec)
     parts = Outcome(*np.array([row[3] for row in rows], np.float64).T)
     return DecisionLog(
         request_id=np.array([f"r-{i:05d}" for i in range(len(rows))], object),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from policies.base import Choice, Decision, Feedback, Spec, Window
+from policies.base import Choice, Decision, Feedback, Question, Spec, Window
 
 SHARED = Spec(
     shape=(5, 4),
@@ -34,7 +34,12 @@ def window(feasible: Any, *, ids: Any = None, incumbent: int = 0) -> Window:
 
 
 def decision(held: Window, *, features: Any = (0.0, 0.0, 0.0), task: int = 0, span: float = 1.0) -> Decision:
-    return Decision(np.array(features, np.float64), np.int32(task), np.int32(0), np.float64(span), held)
+    return Decision(np.array(features, np.float64), np.int32(task), np.int32(0), np.float64(span), np.ones(2), held)
+
+
+def question(contexts: Any, task: Any = 0) -> Question:
+    """(r, d) or (d,) contexts of a task type, prices as they were."""
+    return Question(np.atleast_2d(np.asarray(contexts, np.float64)), np.int32(task), np.ones(2))
 
 
 def choice(slot: int, action_id: int, *, mass: int = 1 << 20) -> Choice:

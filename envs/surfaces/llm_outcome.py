@@ -255,6 +255,11 @@ def _draw(spec: Spec, params: Numbers, t: Array, at: tuple[Context, Array], nois
     return outcome, worth
 
 
+def _prices(params: Numbers, t: Array) -> Array:
+    moved = sizes_at(params.drift, t)
+    return namespace(params.tasks).stack([moved.input_price_factor, moved.output_price_factor])
+
+
 @cache
 def make(spec: Spec) -> World:
     """The functions of a surface; equal specs give the same object, so one compilation."""
@@ -268,7 +273,7 @@ def make(spec: Spec) -> World:
         return _draw(spec, params, t, (context, action_id), noise)
 
     normals = quality_noise.n_normal(spec.noise) * (1 + spec.replays)
-    return World(expected, outcome, n_uniform=5 + spec.replays, n_normal=3 + normals)
+    return World(expected, outcome, n_uniform=5 + spec.replays, n_normal=3 + normals, prices=_prices)
 
 
 def _columns(types: list[TaskType], population: Population, latent: Latent) -> NDArray[np.float64]:
@@ -330,6 +335,10 @@ def _ranges(spec: Spec, numbers: Numbers, drift: Sequence[DriftParams]) -> tuple
     """Bounds that no expected reward can leave, and whether rewards cannot either."""
     top, low = float(numbers.weights[:, 0].max()), 0.0 - float(_worst(numbers, drift).max())
     return (low, top), spec.noise[0] in quality_noise.BOUNDED
+
+
+def _services(params: Params) -> list[Service]:
+    return [one.service or params.service for one in params.models.values()] or [params.service]
 
 
 def _home(params: Params, lattice: Lattice) -> int:
@@ -414,6 +423,8 @@ def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
         recorded=np.ones((len(names), lattice.size), np.bool_),
         value_range=value_range,
         reward_range=(value_range[0] - spare, value_range[1] + spare) if is_bounded else None,
+        worth=tuple(tuple(weights(kind.reward or params.reward)) for kind in params.task_types),
+        prices=tuple((one.input_price, one.output_price) for one in _services(params)),
         drift=tuple(drift),
         notes=_notes(params, drift),
     )

@@ -242,6 +242,7 @@ def build(params: Params, *, drift: Sequence[DriftParams] = ()) -> Scenario:
         reward_range=bounds,
         drift=tuple(drift),
         is_exact=False,
+        worth=(tuple(weights(params.reward)),) * len(record.names),
     )
     pooled = (like_with_like(record, cells),) if params.groups else ()
     notes = (*record.notes, *cells.notes, *pooled, *_notes(params, scenario, cells.recorded))

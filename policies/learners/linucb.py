@@ -34,4 +34,4 @@ def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> A
 def make(spec: Spec) -> Policy:
     """LinUCB over the belief that `spec.features` names."""
     model = linear_model(spec)
-    return Policy(init=model.init, window=None, belief=model.belief, probs=_probs, update=model.update)
+    return Policy(model.init, None, model.belief, _probs, model.update, model.outlook)

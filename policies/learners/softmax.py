@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from envs.arrays import Array, namespace
+from envs.arrays import Array
 from policies.base import Belief, Decision, Policy, Spec
 from policies.linear import LinearParams, linear_model
+from policies.softened import SHARPNESS, boltzmann
 
 __all__ = ["Params", "make"]
 
@@ -19,21 +20,15 @@ __all__ = ["Params", "make"]
 class Params(LinearParams):
     """Sharpness of the choice, and the linear belief behind it."""
 
-    sharpness: float = field(default=10.0, metadata={"ge": 0.0, "le": 1e6, "unit": "1 / reward"})
+    sharpness: float = field(default=10.0, metadata=SHARPNESS)
 
 
 def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> Array:
-    xp = namespace(belief.mean)
-    feasible = decision.window.feasible
-    low = xp.min(belief.mean) - 1.0
-    best = xp.max(xp.where(feasible, belief.mean, low))
-    gap = xp.where(feasible, belief.mean - best, xp.zeros_like(belief.mean))  # an infeasible better one would overflow
-    weight = xp.where(feasible, xp.exp(params.sharpness * gap), xp.zeros_like(gap))
-    return weight / xp.sum(weight)
+    return boltzmann(belief.mean, decision.window.feasible, sharpness=params.sharpness)
 
 
 @cache
 def make(spec: Spec) -> Policy:
     """Softmax over the belief that `spec.features` names."""
     model = linear_model(spec)
-    return Policy(init=model.init, window=None, belief=model.belief, probs=_probs, update=model.update)
+    return Policy(model.init, None, model.belief, _probs, model.update, model.outlook)

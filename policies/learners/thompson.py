@@ -86,4 +86,4 @@ def make(spec: Spec) -> Policy:
             return best_by_draws(belief.draws, feasible, span=decision.span)
         return best_by_quadrature(belief.mean, belief.sd, feasible)
 
-    return Policy(init=model.init, window=None, belief=model.belief, probs=probs, update=model.update)
+    return Policy(model.init, None, model.belief, probs, model.update, model.outlook)

@@ -15,7 +15,7 @@ from envs.tasks import CLIP, MAX_COUNT, FeatureSpec, TaskFeatures, encode, finge
 from envs.traffic import Context
 from policies.base import Feedback
 from policies.build import BoundedPolicy
-from policies.decide import Decided, decide
+from policies.decide import Decided, Known, decide
 from policies.frozen import freeze_policy
 from policies.masses import TOTAL
 from tests.examples import LIMITS, numbers, small_world, under_limits
@@ -73,7 +73,7 @@ def play(policy: BoundedPolicy, vectors: list[Any], seed: int = 0) -> None:
     state, clock = policy.policy.init(policy.params), traffic.start(2)
     for t, vector in enumerate(vectors):
         context = Context(np.int32(0), np.int32(t % 2), np.asarray(vector, np.float64), np.int32(0))
-        known = (clock.seen[t % 2], np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
+        known = Known(clock.seen[t % 2], np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
         before = state.approved.copy()
         done = decide(policy.policy, policy.params, state, context, known)
         held_to_its_bounds(policy, before, done)

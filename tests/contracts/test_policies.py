@@ -29,7 +29,7 @@ from policies import approval, constraints
 from policies.base import Decision, Feedback, Window
 from policies.build import BoundedPolicy, bounded
 from policies.constrained import BoundedState
-from policies.decide import Decided, decide
+from policies.decide import Decided, Known, asked_in, decide
 from policies.floored import floored
 from policies.masses import TOTAL
 
@@ -106,7 +106,7 @@ def in_numpy(case: str) -> tuple[list[Round], BoundedState]:
     state, clock, rounds, drawn = made.policy.init(made.params), traffic.start(2), [], noise()
     for t in range(N_ROUNDS):
         now, context = traffic.now(clock), traffic.draw(here.traffic, clock, drawn.context[t])
-        known = (clock.seen[context.task], np.float64(here.reward_span), drawn.decision[t])
+        known = Known(clock.seen[context.task], np.float64(here.reward_span), drawn.decision[t])
         done = decide(made.policy, made.params, state, context, known)
         rounds.append(Round(done, vector(made, state, done.decision), state))
         some = Noise(drawn.outcome.uniform[t], drawn.outcome.normal[t])
@@ -121,8 +121,7 @@ def vector(made: BoundedPolicy, state: BoundedState, decision: Decision) -> Any:
     """(k,) the vector that masses are made of."""
     held = None
     if made.policy.belief is not None:
-        contexts, ids = decision.features[None, :], decision.window.action_ids
-        held = made.policy.belief(made.params, state, contexts, decision.task, ids)
+        held = made.policy.belief(made.params, state, asked_in(decision), decision.window.action_ids)
     return made.policy.probs(made.params, state, decision, held)
 
 
@@ -187,6 +186,7 @@ def _arguments(decision: Decision) -> dict[str, Any]:
         "task": np.asarray(decision.task),
         "t": np.asarray(decision.t),
         "span": np.asarray(decision.span),
+        "prices": np.asarray(decision.prices),
         "action_ids": np.asarray(window.action_ids, np.int64),
         "feasible": np.asarray(window.feasible),
         "incumbent": np.asarray(window.incumbent),
@@ -198,11 +198,10 @@ def _traced(made: BoundedPolicy, learned: Any, values: dict[str, Any]) -> bytes:
     inputs = {name: ndx.argument(shape=v.shape, dtype=getattr(ndx, v.dtype.name)) for name, v in values.items()}
     state = jax.tree.map(lambda leaf: ndx.asarray(np.asarray(leaf)), learned)
     window = Window(inputs["action_ids"], inputs["feasible"], inputs["action_ids"] * 0, inputs["incumbent"])
-    decision = Decision(inputs["features"], inputs["task"], inputs["t"], inputs["span"], window)
+    decision = Decision(inputs["features"], inputs["task"], inputs["t"], inputs["span"], inputs["prices"], window)
     held = None
     if made.learner.belief is not None:
-        contexts = decision.features[None, :]
-        held = made.learner.belief(made.params.inner, state, contexts, decision.task, window.action_ids)
+        held = made.learner.belief(made.params.inner, state, asked_in(decision), window.action_ids)
     outputs = {"probs": made.learner.probs(made.params.inner, state, decision, held)}
     if held is not None:
         outputs |= {"mean": held.mean, "sd": held.sd}
@@ -221,8 +220,7 @@ def test_the_vector_traces_to_onnx_and_agrees_with_numpy(case: str) -> None:
         served = dict(zip([o.name for o in session.get_outputs()], session.run(None, given), strict=True))
         np.testing.assert_allclose(served["probs"], vector(made, last, decision), rtol=0, atol=1e-12)
         if made.learner.belief is not None:
-            contexts, ids = decision.features[None, :], decision.window.action_ids
-            held = made.learner.belief(made.params.inner, last.inner, contexts, decision.task, ids)
+            held = made.learner.belief(made.params.inner, last.inner, asked_in(decision), decision.window.action_ids)
             np.testing.assert_allclose(served["mean"], held.mean, rtol=0, atol=1e-12)
             np.testing.assert_allclose(served["sd"], held.sd, rtol=0, atol=1e-12)
 
@@ -296,8 +294,7 @@ def test_numpy_is_jax_and_eight_values_of_every_number_are_one_compilation(case:
 @every_case
 def test_float32_stays_float32_through_a_whole_round(case: str) -> None:
     made, features = under_bounds(CASES[case]), world().population.features[0]
-    kind: Any = type(made.params.inner)
-    register(kind)
+    register(made.params.inner)
 
     def narrow(tree: Any) -> Any:
         arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
@@ -312,7 +309,7 @@ def test_float32_stays_float32_through_a_whole_round(case: str) -> None:
 
     state = narrow(made.policy.init(made.params))
     context = narrow(Context(np.int32(0), np.int32(0), features, np.int32(0)))
-    known = narrow((np.int32(0), np.float64(1.0), np.int32(0)))
+    known = narrow(Known(np.int32(0), np.float64(1.0), np.int32(0)))
     after, masses = jax.eval_shape(one, narrow(made.params), state, context, known, narrow(np.float64(0.0)))
     assert after == state  # dtypes and shapes, leaf by leaf
     assert masses.dtype == np.int32

@@ -28,7 +28,7 @@ from policies.base import Feedback
 from policies.build import BoundedPolicy, bounded
 from policies.constraints import Params as Constraints
 from policies.constraints import Radius
-from policies.decide import decide
+from policies.decide import Known, decide
 from policies.learners import uniform
 from tests import compiled
 
@@ -68,7 +68,7 @@ class Player:
         context = Context(
             np.int32(info["index"]), np.int32(observation["task"]), np.array(observation["context"]), np.int32(0)
         )
-        known = (np.int32(info["evaluation"]), self.span, np.int32(info["uniform"]))
+        known = Known(np.int32(info["evaluation"]), self.span, np.int32(info["uniform"]))
         done = decide(self.bounded.policy, self.bounded.params, self.state, context, known)
         self.sent[int(info["round"])] = (done.decision, done.choice)
         return int(done.choice.action_id)

@@ -202,6 +202,33 @@ def test_decimal_edges_are_exact() -> None:
     assert tight.share_feasible == 0.0
 
 
+def test_a_step_beyond_a_relative_region_or_between_its_slots_is_found() -> None:
+    """Around 1,200 tokens 50 % is 600, six steps over two slots: 600, 900, 1,200, 1,500, 1,800 are offered."""
+    grid = Lattice.from_ranges(LatticeRanges(AxisRange("1", "1", "0.1"), AxisRange("100", "2000", "100")))
+    rule = constraints.Params(radius=Radius(max_tokens_share="0.5"))
+    ids = {cap: grid.action_id({"max_tokens": str(cap)}) for cap in (600, 700, 900, 1200, 1400, 1500, 1800, 1900)}
+
+    def offered(*caps: int) -> Audit:
+        shown = np.array([[ids[cap] for cap in caps]], np.int32)
+        row = replace(
+            take_rows(LOG, np.array([0])),
+            centre=np.array([ids[1200]], np.int32),
+            action_ids=shown,
+            mask=np.ones(shown.shape, np.bool_),
+            masses=np.array([[0] * (len(caps) - 1) + [TOTAL]], np.int32),
+            propensity=np.ones(1),
+            action_id=shown[0, -1:],
+            **request_parameters(grid, shown[0, -1:]),
+        )
+        return audit(row, grid, constraints=rule)
+
+    assert offered(600, 900, 1200, 1500, 1800).holds
+    for planted in ((600, 900, 1200, 1500, 1900), (600, 900, 1200, 1500, 1800, 1400), (700, 900, 1200, 1500, 1800)):
+        assert not offered(*planted).holds
+    assert "leaves the trust region" in offered(600, 900, 1200, 1500, 1900).violations[0]
+    assert "leaves out actions" in offered(600, 900, 1200, 1500).violations[0]
+
+
 def _uniform_log(spec: Spec, limits: constraints.Bounds, centres: np.ndarray) -> DecisionLog:
     """One row per centre, uniform over `policies.constraints.window`, the first feasible slot drawn."""
     rows = take_rows(LOG, np.zeros(len(centres), np.int64))
@@ -220,7 +247,7 @@ decimals = st.sampled_from(["0.05", "0.1", "0.25", "1"])
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(step=decimals, sizes=st.tuples(st.integers(1, 9), st.integers(1, 6)), radius=st.integers(0, 3), data=st.data())
+@given(step=decimals, sizes=st.tuples(st.integers(1, 9), st.integers(1, 16)), radius=st.integers(0, 3), data=st.data())
 def test_the_audit_and_the_policy_find_the_same_window_everywhere(
     step: str, sizes: tuple[int, int], radius: int, data: st.DataObject
 ) -> None:
@@ -235,9 +262,12 @@ def test_the_audit_and_the_policy_find_the_same_window_everywhere(
         )
     )
     low, high = sorted((data.draw(st.sampled_from(values)), data.draw(st.sampled_from(values))), key=float)
-    rule = constraints.Params(
-        temperature=Limits(low, high), radius=Radius(temperature=f"{radius * float(step):.2f}", max_tokens="150")
+    tall = Radius(
+        temperature=f"{radius * float(step):.2f}",
+        max_tokens=data.draw(st.sampled_from(["", "150", "200"])),
+        max_tokens_share=data.draw(st.sampled_from(["", "0.35", "0.5", "1"])),
     )
+    rule = constraints.Params(temperature=Limits(low, high), radius=tall)
     limits = constraints.bounds(grid, rule, recorded=np.ones((1, grid.size), np.bool_))
     spec = Spec(grid.shape, (), constraints.offsets(grid, rule), 1, 12)
     centres = np.flatnonzero(legal(grid, limits)[0]).astype(np.int32)

@@ -157,8 +157,7 @@ def test_eight_values_of_any_number_are_one_program() -> None:
 
 def shapes(bound: BoundedPolicy) -> tuple[Any, list[Any]]:
     """What decides, beside the policy itself, whether a program is compiled again."""
-    kind: Any = type(bound.params.inner)
-    register(kind)
+    register(bound.params.inner)
     held, structure = jax.tree.flatten(bound.params)
     return structure, [(np.shape(leaf), np.result_type(leaf)) for leaf in held]
 

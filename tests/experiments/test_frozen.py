@@ -31,14 +31,15 @@ from policies.base import Choice, Decision, Feedback, Window
 from policies.build import BoundedPolicy
 from policies.constraints import window
 from policies.decide import weigh
-from policies.learners import proximity, softmax
+from policies.learners import proximity
 from policies.masses import TOTAL, draw_slot
+from policies.softened import Params as Softened
 from tests.compiled import LEARNER, log, logger, under_bounds, world
 
 CHANCE = 1e-6
 Z = -ndtri(CHANCE / 2)
 THOMPSON = under_bounds(LEARNER)
-SOFTMAX = under_bounds(softmax.Params())
+SOFTMAX = under_bounds(Softened(LEARNER))
 PURPOSES = tuple(Purpose)
 
 
@@ -62,7 +63,7 @@ def test_a_table_is_what_weigh_gives_in_numpy(who: BoundedPolicy, learned: Any) 
     np.testing.assert_array_equal(table.masses > 0, table.windows.feasible)  # all three have a floor
     for i, task in enumerate(people.task):
         held = window(who.spec, who.params.limits, who.params.start[task], task)
-        decision = Decision(people.features[i], task, np.int32(0), np.float64(world().reward_span), held)
+        decision = Decision(people.features[i], task, np.int32(0), np.float64(world().reward_span), np.ones(2), held)
         np.testing.assert_array_equal(table.masses[i], weigh(who.learner, who.params.inner, state, decision))
         for got, wanted in zip(row_of(table.windows, i), held, strict=True):
             np.testing.assert_array_equal(got, wanted)
@@ -153,7 +154,7 @@ def by_rows(who: BoundedPolicy, rows: LogRows, behavior: Frozen) -> Any:
     for i in range(len(rows.index)):
         index = rows.index[i]
         held = row_of(behavior.windows, index)
-        decision = Decision(people.features[index], rows.task[i], np.int32(0), np.float64(1.0), held)
+        decision = Decision(people.features[index], rows.task[i], np.int32(0), np.float64(1.0), np.ones(2), held)
         choice = Choice(rows.slot[i], rows.action_id[i], rows.mass[i])
         state = who.learner.update(who.params.inner, state, decision, choice, Feedback(rows.reward[i], np.bool_(True)))
     return state
@@ -181,7 +182,7 @@ def test_a_softmax_is_as_sharp_as_the_wanted_support_allows(share: float, seed: 
     scenario, behavior = world(), logger()
     state = learn(THOMPSON, log(seed), behavior, scenario)
     found = sharpest(SOFTMAX, state, behavior, scenario, ess_share=share)
-    soft = under_bounds(softmax.Params(sharpness=found))
+    soft = under_bounds(Softened(LEARNER, found))
     ess = design_ess(freeze("soft", soft, state, scenario), behavior, scenario.weights())
     # The search ends on the supported side; it is exact to 0.06 % of sharpness, masses to 2^-20.
     assert share * (1 - 1e-4) <= ess <= share * 1.002

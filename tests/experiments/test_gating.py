@@ -107,8 +107,8 @@ def test_a_softened_candidate_keeps_the_beliefs_numbers() -> None:
     learner = replace(LEARNER, prior_mean=0.4, prior_sd=0.2, noise_sd=0.3, floor=0.02)
     soft = gate(learner=learner).soft
     assert soft is not None
-    for name in ("prior_mean", "prior_sd", "noise_sd", "floor", "features", "n_draws"):
-        assert getattr(soft.params.inner, name) == getattr(learner, name)
+    assert soft.settings.learner == soft.params.inner.inner == learner
+    assert soft.params.inner.floor == learner.floor
 
 
 def test_production_itself_is_no_change() -> None:

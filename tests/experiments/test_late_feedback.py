@@ -16,7 +16,7 @@ from envs.world import Noise
 from experiments.simulate import Plan, Trajectory, simulate
 from policies.base import Feedback
 from policies.build import BoundedPolicy
-from policies.decide import decide
+from policies.decide import Known, decide
 from tests import compiled
 
 SEEDS = 16
@@ -124,7 +124,7 @@ def in_numpy(seed: int, rule: str) -> Any:
     state, clock, letters, rows = made.policy.init(made.params), traffic.start(2), [], []
     for t in range(N_ROUNDS):
         context = traffic.draw(here.traffic, clock, drawn.context[t])
-        known = (clock.seen[context.task], np.float64(here.reward_span), drawn.decision[t])
+        known = Known(clock.seen[context.task], np.float64(here.reward_span), drawn.decision[t])
         done = decide(made.policy, made.params, state, context, known)
         some, now = Noise(drawn.outcome.uniform[t], drawn.outcome.normal[t]), traffic.now(clock)
         reward = here.world.outcome(here.params, now, context, done.choice.action_id, noise=some)[1]

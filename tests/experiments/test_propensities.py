@@ -21,6 +21,8 @@ from experiments.propensities import (
     split_checks,
     window_ids,
 )
+from policies import approval, constraints
+from policies.build import bounded
 from policies.constraints import legal, window
 from policies.learners import proximity
 from policies.learners.thompson import Params
@@ -42,6 +44,17 @@ def test_window_ids_are_those_of_the_policies_own_windows() -> None:
     ids = window_ids(lattice, who.spec)
     assert ids.shape == (lattice.size, who.spec.k)
     for centre in range(0, lattice.size, 5):
+        held = window(who.spec, who.params.limits, np.int32(centre), np.int32(0))
+        np.testing.assert_array_equal(ids[centre], held.action_ids)
+
+
+def test_window_ids_know_relative_steps() -> None:
+    far = constraints.Params(radius=constraints.Radius(max_tokens_share="1"))
+    who = bounded(world(), constraints=far, approval=approval.Params(), learner=LEARNER)
+    stride = who.params.limits.stride
+    assert stride.max() == 4  # 812 tokens are 8 steps over 2 slots
+    ids = window_ids(world().lattice, who.spec, stride=stride)
+    for centre in range(0, world().lattice.size, 5):
         held = window(who.spec, who.params.limits, np.int32(centre), np.int32(0))
         np.testing.assert_array_equal(ids[centre], held.action_ids)
 

@@ -1,9 +1,22 @@
-"""The two approval rules, by hand arithmetic."""
+"""The approval rules, by hand arithmetic."""
 
 import numpy as np
 import pytest
 
-from policies.approval import TALLY_COLUMNS, Params, improve, is_better, leaves, one_hot_slot, tallied, two_sample
+from policies.approval import (
+    NEVER,
+    RULES,
+    TALLY_COLUMNS,
+    Params,
+    improve,
+    is_better,
+    leaves,
+    one_hot_slot,
+    settled,
+    standing,
+    tallied,
+    two_sample,
+)
 from policies.base import Belief
 
 ALL = np.ones(3, np.bool_)
@@ -88,6 +101,55 @@ def test_a_one_hot_vector_gives_its_slot_and_zeros_give_zero() -> None:
     assert one_hot_slot(np.zeros(3)) == 0
 
 
-def test_leaves_say_which_rule_it_is() -> None:
-    assert leaves(Params(rule="improve")).by_belief == 1.0
-    assert leaves(Params(rule="two_sample", z=3.0))[:4] == (0.0, 0.8, 0.005, 3.0)
+@pytest.mark.parametrize(
+    ("rule", "by_belief", "gamma", "stuck"),
+    [
+        ("improve", 1.0, 0.8, NEVER),
+        ("non_inferior", 1.0, 2.0, 1.0),  # no probability reaches 2
+        ("hybrid", 1.0, 0.8, 6.0),
+        ("passage", 1.0, 0.8, 6.0),
+        ("two_sample", 0.0, 0.8, NEVER),
+    ],
+)
+def test_leaves_say_which_rule_it_is(rule: str, by_belief: float, gamma: float, stuck: float) -> None:
+    made = leaves(Params(rule=rule, z=3.0, ledger=0.1))
+    assert (made.by_belief, made.gamma, made.stuck) == (by_belief, gamma, stuck)
+    assert (made.z, made.ledger, made.min_evaluations, made.min_plays) == (3.0, 0.1, 5, 3.0)
+
+
+def test_every_rule_has_leaves_of_one_structure() -> None:
+    made = [leaves(Params(rule=rule)) for rule in RULES]
+    assert len({tuple(np.asarray(leaf).dtype for leaf in one) for one in made}) == 1
+
+
+def test_standing_is_the_expected_gain_and_the_probability_of_a_tolerable_loss() -> None:
+    """Draws exceed the incumbent's by (0.3, 0.1) and (-0.1, 0): spreads 0.1 and 0.05 around gains 0.1 and -0.05.
+
+    Against a loss of 0.05: Phi(0.15 / 0.1) = Phi(1.5) = 0.93319, and Phi(0) = 0.5.
+    """
+    draws = np.array([[0.5, 0.3], [0.1, 0.2], [0.2, 0.2]])
+    belief = Belief(np.array([0.3, 0.15, 0.2]), np.ones(3), draws)
+    stand = standing(belief, delta=np.float64(0.05))
+    assert stand.gain == pytest.approx([0.1, -0.05])
+    assert stand.tolerable == pytest.approx([0.9331928, 0.5], abs=1e-6)
+
+
+def test_without_any_spread_a_loss_is_tolerable_or_not() -> None:
+    belief = Belief(np.array([0.97, 0.95, 1.0]), np.zeros(3), np.repeat([[0.97], [0.95], [1.0]], 4, axis=1))
+    assert standing(belief, delta=np.float64(0.04)).tolerable.round(9).tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("debt", "gain", "is_step", "after"),
+    [
+        (0.02, -0.01, True, 0.03),  # a step that loses is charged
+        (0.02, 0.01, True, 0.02),  # a step that gains pays nothing back
+        (0.02, 0.015, False, 0.005),  # an improvement does
+        (0.02, 0.5, False, 0.0),  # at most all of it: the anchor moves up
+        (0.0, 0.0, True, 0.0),
+    ],
+)
+def test_the_ledger_charges_losses_of_steps_and_is_paid_by_improvements(
+    debt: float, gain: float, is_step: bool, after: float
+) -> None:
+    assert settled(np.float64(debt), np.float64(gain), is_step=np.bool_(is_step)) == pytest.approx(after)

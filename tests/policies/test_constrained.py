@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envs import traffic
+from envs.lattice import AxisRange, Lattice, LatticeRanges
+from policies.approval import RULES
 from policies.approval import Params as ApprovalParams
 from policies.approval import leaves as rule_leaves
 from policies.base import Choice, Window
 from policies.build import bounded
 from policies.constrained import BoundedState, check_rule
+from policies.constraints import Limits, Radius, bounds, legal
 from policies.constraints import Params as ConstraintParams
-from policies.decide import Decided, decide
+from policies.decide import Decided, Known, decide
 from policies.learners import thompson, uniform
 from policies.masses import TOTAL
 from tests.examples import LIMITS, numbers, small_world
-from tests.hand import feedback, generator, leaves
+from tests.hand import feedback, generator, leaves, question
+from tests.told import Walk, line
 
 WORLD = small_world()
 TWO = ApprovalParams(rule="two_sample")
@@ -39,7 +43,7 @@ class Bound:
     def decide(self, rng: np.random.Generator, task: int = 0) -> Decided:
         clock = traffic.start(2)._replace(rounds=np.int32(task))  # task types take turns
         context = traffic.draw(WORLD.traffic, clock, rng.random(3))
-        known = (np.int32(0), np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
+        known = Known(np.int32(0), np.float64(WORLD.reward_span), np.int32(rng.integers(TOTAL)))
         return decide(self.made.policy, self.made.params, self.state, context, known)
 
     def learn(self, done: Decided, reward: float, *, valid: bool = True) -> None:
@@ -236,9 +240,143 @@ def test_the_belief_over_the_reservoir_is_the_average_over_its_contexts(kind: st
     belief, contexts = policy.made.policy.belief, policy.state.contexts[0]
     assert belief is not None
     ids = np.arange(WORLD.lattice.size, dtype=np.int32)
-    whole = belief(policy.made.params, policy.state, contexts, np.int32(0), ids)
-    each = [belief(policy.made.params, policy.state, one[None, :], np.int32(0), ids).mean for one in contexts]
+    whole = belief(policy.made.params, policy.state, question(contexts), ids)
+    each = [belief(policy.made.params, policy.state, question(one), ids).mean for one in contexts]
     assert whole.mean == pytest.approx(np.mean(each, axis=0), abs=1e-12)
+
+
+UPHILL = np.arange(8) * 0.002  # each cap better by 0.002, less than the 0.005 that improvement needs
+
+
+@pytest.mark.parametrize(("rule", "approved_at"), [("improve", []), ("hybrid", [4, 8]), ("non_inferior", [2, 4, 6, 8])])
+def test_a_non_inferior_step_is_taken_when_stuck_and_by_no_other_rule(rule: str, approved_at: list[int]) -> None:
+    """Two slots a step, every `min_evaluations` for non_inferior, every `stuck` for the hybrid."""
+    walk, moved = Walk(line(20), ApprovalParams(rule=rule, stuck=4, min_evaluations=2)), []
+    for evaluation in range(1, 9):
+        before = walk.at
+        if walk.evaluate(np.arange(20) * 0.002) != before:
+            moved.append(evaluation)
+    assert moved == approved_at
+    assert walk.at == 2 * len(approved_at)
+    assert (walk.state.steps[0], walk.state.approvals[0]) == (len(approved_at), len(approved_at))
+
+
+def test_an_improvement_needs_no_waiting_and_is_no_step() -> None:
+    walk = Walk(line(8), ApprovalParams(rule="hybrid", stuck=6, min_evaluations=2))
+    assert [walk.evaluate(np.arange(8) * 0.1) for _ in range(4)] == [0, 2, 2, 4]
+    assert (walk.state.approvals[0], walk.state.steps[0], walk.state.debt[0]) == (2, 0, 0.0)
+
+
+def test_a_step_that_may_lose_too_much_is_not_taken() -> None:
+    """A gain of 0.002 +- 0.05 loses more than 0.04 with probability Phi(-0.84) = 0.2 > 0.1."""
+    walk = Walk(line(8), ApprovalParams(rule="hybrid", stuck=1, min_evaluations=1))
+    spread = np.where(np.arange(8) == 0, 1e-9, 0.05)
+    assert [walk.evaluate(UPHILL, spread=spread) for _ in range(5)] == [0] * 5
+
+
+def test_a_risky_improvement_is_refused_and_counted_once_it_was_due() -> None:
+    """A gain of 0.1 +- 0.1: three of four draws are ahead, yet P(no loss) = Phi(1) = 0.84 < 0.9."""
+    rule = ApprovalParams(rule="improve", gamma=0.75, safe=0.9, delta=0.0, min_evaluations=3)
+    walk, spread = Walk(line(3), rule), np.array([1e-9, 1e-9, 0.1])
+    for _ in range(5):
+        walk.evaluate([0.0, -1.0, 0.1], spread=spread)
+    assert (walk.state.refused[0], walk.state.approvals[0], walk.at) == (3, 0, 0)
+    assert walk.evaluate([0.0, -1.0, 0.3], spread=spread) == 2  # Phi(3) = 0.999
+    assert (walk.state.refused[0], walk.state.approvals[0]) == (3, 1)
+
+
+def downhill(n: int, loss: float) -> np.ndarray:
+    """Caps that lose a little each, and one far away that is worth it."""
+    mean = -loss * np.arange(n)
+    mean[-1] = 1.0
+    return mean
+
+
+def test_the_ledger_stops_a_walk_of_small_accepted_losses() -> None:
+    """Steps of two slots lose 0.02 each, too little to be undone: a ledger of 0.07 pays three in 50 evaluations."""
+    walk = Walk(line(40), ApprovalParams(rule="passage", gain=0.05, stuck=1, min_evaluations=1, ledger=0.07))
+    path = [walk.evaluate(downhill(40, 0.01)) for _ in range(50)]
+    assert path == [2, 4] + [6] * 48
+    assert walk.state.steps[0] == 3
+    assert walk.state.debt[0] == pytest.approx(0.06)
+
+
+def test_an_improvement_pays_the_ledger_back() -> None:
+    walk = Walk(line(40), ApprovalParams(rule="passage", gain=0.05, stuck=1, min_evaluations=1, ledger=0.07))
+    for _ in range(4):
+        walk.evaluate(downhill(40, 0.01))
+    mean = downhill(40, 0.01)
+    mean[8] = mean[6] + 0.055
+    assert walk.evaluate(mean) == 8
+    assert walk.state.debt[0] == pytest.approx(0.005)
+
+
+def test_a_passage_crosses_flat_ground_and_goes_nowhere_without_a_promise() -> None:
+    promised = np.where(np.arange(20) == 15, 0.5, 0.0)
+    for table, ends in ((promised, 15), (np.zeros(20), 0)):
+        walk = Walk(line(20), ApprovalParams(rule="passage", stuck=1, min_evaluations=1))
+        for _ in range(20):
+            walk.evaluate(table)
+        assert walk.at == ends
+        assert walk.state.debt[0] == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), ledger=st.sampled_from([0.0, 0.03, 0.1]), rule=st.sampled_from(RULES[:4]))
+def test_accepted_losses_since_the_best_approved_point_never_exceed_the_ledger(
+    seed: int, ledger: float, rule: str
+) -> None:
+    """Beliefs that change at random; the losses are summed here, from the tables alone."""
+    rng, owed = generator(seed), 0.0
+    walk = Walk(line(12), ApprovalParams(rule=rule, stuck=2, min_evaluations=1, ledger=ledger, ni=0.5, delta=0.1))
+    for _ in range(40):
+        mean = 0.03 * rng.standard_normal(12) + 0.3 * (np.arange(12) == rng.integers(12))
+        before, taken = walk.at, int(walk.state.steps[0])
+        after = walk.evaluate(mean, spread=0.05 * rng.random())
+        gain = mean[after] - mean[before]
+        is_step = int(walk.state.steps[0]) > taken
+        owed = owed + max(-gain, 0.0) if is_step else max(owed - gain, 0.0)
+        assert owed <= ledger + 1e-12
+        assert walk.state.debt[0] == pytest.approx(owed, abs=1e-12)
+
+
+WIDE = Lattice.from_ranges(LatticeRanges(AxisRange("0.5", "1.0", "0.1"), AxisRange("100", "1500", "100")))
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), rule=st.sampled_from(RULES), share=st.sampled_from(["", "0.35", "1"]))
+def test_whatever_a_belief_says_the_approved_point_stays_lawful_and_moves_within_the_radius(
+    seed: int, rule: str, share: str
+) -> None:
+    """Random tables, spreads, rewards, records and choices; limits and radii are checked in their own units."""
+    rng = generator(seed)
+    limits = ConstraintParams(
+        Limits("0.6", "0.9"), Limits("200", "1400"), radius=Radius(temperature="0.2", max_tokens_share=share)
+    )
+    recorded = rng.random((1, WIDE.size)) < 0.8
+    whole = legal(WIDE, bounds(WIDE, limits, recorded=recorded))[0]
+    eager = ApprovalParams(
+        rule=rule, gamma=0.5, gain=0.0, ni=0.5, stuck=1, ledger=1.0, ahead=0.0, z=0.0, min_evaluations=1, min_plays=2
+    )
+    walk = Walk(WIDE, eager, limits, recorded, int(rng.choice(np.flatnonzero(whole))))
+    for _ in range(30):
+        before, slot = WIDE.parameters(walk.at), int(rng.integers(walk.spec.k))
+        after = walk.evaluate(
+            rng.standard_normal(WIDE.size), spread=rng.random(), reward=float(rng.random()), slot=slot
+        )
+        assert whole[after]
+        there, reach = WIDE.parameters(after), max(200.0, float(share or 0) * float(before["max_tokens"]))
+        assert abs(float(there["temperature"]) - float(before["temperature"])) < 0.2 + 1e-9
+        assert abs(float(there["max_tokens"]) - float(before["max_tokens"])) <= reach
+
+
+def test_rules_that_need_an_outlook_are_refused_without_one() -> None:
+    spec = Bound(uniform.Params(), TWO).made.spec
+    apart = thompson.make(spec._replace(features="disjoint"))
+    with pytest.raises(ValueError, match="approval.rule = 'passage' needs the posterior mean .* use approval=hybrid"):
+        check_rule(ApprovalParams(rule="passage"), apart)
+    check_rule(ApprovalParams(rule="hybrid"), apart)
+    check_rule(ApprovalParams(rule="passage"), thompson.make(spec))
 
 
 def test_improve_without_a_belief_is_refused() -> None:

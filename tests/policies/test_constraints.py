@@ -1,6 +1,7 @@
 """Hard limits and trust region, in exact decimals, with a reason for every exclusion."""
 
 from dataclasses import replace
+from decimal import Decimal
 from itertools import product
 
 import numpy as np
@@ -174,6 +175,66 @@ def test_a_model_that_is_not_listed_is_refused_with_the_nearest() -> None:
         bounds(SEVERAL, Params(model=Limits(highest="midle")), recorded=ALL)
     with pytest.raises(ValueError, match=r"constraints.model allows \[2, 0\], which holds none"):
         bounds(SEVERAL, Params(model=Limits("large", "small")), recorded=ALL)
+
+
+TALL = Lattice.from_ranges(LatticeRanges(max_tokens=AxisRange("100", "3000", "100")))
+THIRD = Params(radius=Radius(max_tokens_share="0.35"))
+
+
+def caps_around(cap: int, params: Params) -> list[int]:
+    """What max_tokens may become, of the slots that are feasible."""
+    limits = bounds(TALL, params, recorded=np.ones((1, TALL.size), np.bool_))
+    spec = Spec(TALL.shape, (), offsets(TALL, params), n_tasks=1, d=1)
+    home = np.int32(TALL.action_id({"temperature": TALL.axes[0].values[0], "max_tokens": str(cap)}))
+    held = window(spec, limits, home, np.int32(0))
+    assert held.action_ids[held.incumbent] == home
+    return sorted({int(TALL.parameters(int(i))["max_tokens"]) for i in held.action_ids[held.feasible]})
+
+
+@pytest.mark.parametrize(
+    ("cap", "offered"),
+    [
+        (300, [100, 200, 300, 400, 500]),  # 35 % is 105: the 200 of the radius are more
+        (1100, [900, 1000, 1100, 1200, 1300]),  # 385, 3 steps over 2 slots: 1 apart
+        (1200, [800, 1000, 1200, 1400, 1600]),  # 420, 4 steps: 2 apart
+        (2600, [1800, 2200, 2600, 3000]),  # 910, 9 steps: 4 apart, and 3,400 is off the lattice
+    ],
+)
+def test_a_relative_step_reaches_a_share_of_the_approved_cap_in_as_many_slots(cap: int, offered: list[int]) -> None:
+    assert caps_around(cap, THIRD) == offered
+    assert offsets(TALL, THIRD) == offsets(TALL, Params())
+
+
+def test_a_share_of_a_round_cap_is_exact() -> None:
+    """0.7 * 1000 is 700 in decimals, and 699.99... in floats: 7 steps over 1 slot."""
+    one = Params(radius=Radius(max_tokens="100", max_tokens_share="0.7"))
+    assert caps_around(1000, one) == [300, 1000, 1700]
+
+
+def test_the_law_of_relative_steps_holds_from_every_cap() -> None:
+    for share, cap in product(("0.1", "0.35", "1"), range(100, 3100, 100)):
+        reach = max(200, int(Decimal(share) * cap))
+        offered = caps_around(cap, Params(radius=Radius(max_tokens_share=share)))
+        assert all(abs(other - cap) <= reach for other in offered)
+        apart = 100 * (reach // 200)  # two slots each way share the reach
+        assert offered == [cap + j * apart for j in range(-2, 3) if 100 <= cap + j * apart <= 3000]
+
+
+def test_without_a_share_slots_are_one_step_apart_everywhere() -> None:
+    limits = limits_of(Params())
+    assert limits.stride.shape == (6, 5)
+    assert np.all(limits.stride == 1)
+
+
+@pytest.mark.parametrize("share", ["0", "-0.1", "1.1"])
+def test_a_share_beyond_its_range_is_refused(share: str) -> None:
+    with pytest.raises(ValueError, match=rf"radius.max_tokens_share: got '{share}', need a share, 0 < share <= 1"):
+        limits_of(Params(radius=Radius(max_tokens_share=share)))
+
+
+def test_a_share_without_a_slot_to_spread_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"radius.max_tokens: got '50', need at least one lattice step, 100, where"):
+        limits_of(Params(radius=Radius(max_tokens="50", max_tokens_share="0.5")))
 
 
 def test_uneven_steps_have_no_radius() -> None:

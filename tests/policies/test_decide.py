@@ -6,7 +6,7 @@ import pytest
 from envs import traffic
 from envs.traffic import Context
 from policies.build import BoundedPolicy
-from policies.decide import decide, weigh
+from policies.decide import Known, decide, weigh
 from policies.learners import uniform
 from policies.masses import TOTAL
 from tests.examples import LEARNERS, small_world, under_limits
@@ -32,7 +32,7 @@ def test_the_propensity_is_the_mass_of_the_drawn_slot(kind: str) -> None:
     state = made.policy.init(made.params)
     for seed in range(10):
         context, uniform_draw = drawn(made, seed), np.int32(generator(seed).integers(TOTAL))
-        done = decide(made.policy, made.params, state, context, (np.int32(0), np.float64(1), uniform_draw))
+        done = decide(made.policy, made.params, state, context, Known(np.int32(0), np.float64(1), uniform_draw))
         slot, held = int(done.choice.slot), done.decision.window
         before = int(done.masses[:slot].sum())
         assert done.masses.sum() == TOTAL
@@ -46,4 +46,4 @@ def test_the_propensity_is_the_mass_of_the_drawn_slot(kind: str) -> None:
 def test_a_learner_without_a_window_is_refused() -> None:
     made = under_limits(uniform.Params())
     with pytest.raises(ValueError, match=r"no window: wrap it with policies.constrained.constrained"):
-        decide(made.learner, uniform.Params(), (), drawn(made, 0), (np.int32(0), np.float64(1), np.int32(0)))
+        decide(made.learner, uniform.Params(), (), drawn(made, 0), Known(np.int32(0), np.float64(1), np.int32(0)))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from policies.decide import asked_in
 from policies.floored import floored
 from policies.learners import fixed, thompson
 from tests.hand import SHARED, decision, generator, window
@@ -22,7 +23,7 @@ def test_no_feasible_action_has_less_than_its_share_of_the_floor(seed: int) -> N
     on[4] = True
     here = decision(window(on, incumbent=4), features=rng.standard_normal(3))
     assert policy.belief is not None
-    belief = policy.belief(params, policy.init(params), here.features[None, :], here.task, here.window.action_ids)
+    belief = policy.belief(params, policy.init(params), asked_in(here), here.window.action_ids)
     probs = policy.probs(params, None, here, belief)
     assert probs.sum() == pytest.approx(1)
     assert probs[on].min() >= 0.2 / on.sum() - 1e-15

@@ -9,8 +9,7 @@ import pytest
 
 from envs.tasks import TaskFeatures
 from envs.traffic import Context
-from policies.constraints import Bounds
-from policies.decide import decide
+from policies.decide import Known, decide
 from policies.frozen import FrozenPolicy, freeze_policy, request_uniform
 from policies.masses import TOTAL
 from tests.examples import LEARNERS, LIMITS, Run, numbers, run_policy, small_world
@@ -35,7 +34,7 @@ def test_masses_are_those_of_the_engine_for_every_task(learner: str) -> None:
         kind = WORLD.population.task[i]
         answer = policy.recommend(task, WORLD.population.names[kind], f"r-{i}")
         context = Context(np.int32(i), kind, WORLD.population.features[i], np.int32(0))
-        known = (np.int32(99), np.float64(WORLD.reward_span), np.int32(answer.uniform))
+        known = Known(np.int32(99), np.float64(WORLD.reward_span), np.int32(answer.uniform))
         engine = decide(run.bounded.policy, run.bounded.params, run.state, context, known)
         assert np.array_equal(answer.masses, engine.masses)
         assert answer.action_id == engine.choice.action_id
@@ -148,8 +147,16 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "task types at odds": ({"task_types": ("short",)}, "spec.n_tasks = 2, need 1"),
     "a task type twice": ({"task_types": ("short", "short")}, "task_types, distinct = 1, need 2"),
+    "a window without a step": (
+        {"limits": LIMIT._replace(stride=0 * LIMIT.stride)},
+        "limits.stride holds 0, need at least one lattice step",
+    ),
+    "strides of another lattice": (
+        {"limits": LIMIT._replace(stride=LIMIT.stride[:, 1:])},
+        r"limits.stride.shape = \(6, 7\), need \(6, 8\)",
+    ),
     "a radius past the window": (
-        {"limits": Bounds(LIMIT.lowest, LIMIT.highest, LIMIT.radius + 1, LIMIT.recorded)},
+        {"limits": LIMIT._replace(radius=LIMIT.radius + 1)},
         r"limits.radius = \[3, 3, 2, 1, 1, 1\], need 0 to \[2, 2, 1, 0, 0, 0\]",
     ),
     "no span": ({"reward_span": 0.0}, "reward_span = 0.0, need a finite number > 0"),

@@ -100,6 +100,14 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
         at("spec", "interactions", 0, value=12),
         "need entries of a context of 12",
     ),
+    "values of another lattice": ("fixed", at("spec", "values", 0, value=[0.6]), "need a number for each value of"),
+    "a weight too few": (
+        "fixed",
+        at("spec", "worth", 0, value=[1.0]),
+        "need 6 reward weights for each of 2",
+    ),
+    "worth of another world": ("fixed", at("spec", "worth", 1, value=...), "for each of 2 task types"),
+    "a price below nothing": ("fixed", at("spec", "prices", 0, 1, value=-1.0), "need two prices >= 0 for each of 1"),
     "features unheard of": ("fixed", at("spec", "features", value="joint"), "need 'shared' or 'disjoint'"),
     "state that is missing": (
         "thompson shared",

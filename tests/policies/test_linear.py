@@ -9,7 +9,7 @@ from policies.base import Spec
 from policies.features import phi
 from policies.learners.thompson import Params
 from policies.linear import linear_model
-from tests.hand import DISJOINT, SHARED, SPECS, choice, decision, feedback, generator, leaves, window
+from tests.hand import DISJOINT, SHARED, SPECS, choice, decision, feedback, generator, leaves, window, question
 
 PARAMS = Params(prior_mean=0.2, prior_sd=0.7, noise_sd=0.3)
 ALL = np.arange(20, dtype=np.int32)
@@ -42,7 +42,7 @@ def test_the_shared_posterior_is_ridge_regression(n: int, seed: int) -> None:
     context, task = generator(99).standard_normal(3), np.int32(seed % 2)
     f = np.array([phi(SHARED, x, np.int32(j), np.array([a]))[0] for x, j, a, _ in rows]).reshape(n, 23)
     mean, covariance = ridge(f, np.array([row[3] for row in rows]), phi(SHARED, context, task, ALL))
-    belief = linear_model(SHARED).belief(PARAMS, state, context[None, :], task, ALL)
+    belief = linear_model(SHARED).belief(PARAMS, state, question(context[None, :], task), ALL)
     assert belief.mean == pytest.approx(mean, abs=1e-9)
     assert belief.sd == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-9)
     assert state.root @ state.root.T == pytest.approx((state.root @ state.root.T).T, abs=1e-12)
@@ -54,7 +54,7 @@ def test_every_disjoint_posterior_is_ridge_regression_on_its_own_rows(seed: int)
     context = generator(99).standard_normal(3)
     at = np.concatenate([[1.0], context])[None, :]
     for task in (0, 1):
-        belief = linear_model(DISJOINT).belief(PARAMS, state, context[None, :], np.int32(task), ALL)
+        belief = linear_model(DISJOINT).belief(PARAMS, state, question(context[None, :], np.int32(task)), ALL)
         for action in range(20):
             own = [(np.concatenate([[1.0], x]), y) for x, j, a, y in rows if (j, a) == (task, action)]
             x = np.array([row[0] for row in own]).reshape(len(own), 4)
@@ -68,7 +68,7 @@ def test_the_shared_draws_are_the_posterior_up_to_their_number() -> None:
     spec = SHARED._replace(n_draws=4096)
     state, _ = learned(spec, 30)
     context = np.array([[0.5, -1.0, 0.2]])
-    belief = linear_model(spec).belief(PARAMS, state, context, np.int32(0), ALL[:6])
+    belief = linear_model(spec).belief(PARAMS, state, question(context, np.int32(0)), ALL[:6])
     f = phi(spec, context[0], np.int32(0), ALL[:6])
     covariance = f @ state.root @ state.root.T @ f.T
     scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
@@ -79,7 +79,7 @@ def test_the_shared_draws_are_the_posterior_up_to_their_number() -> None:
 
 def test_the_disjoint_draws_have_exact_mean_and_spread() -> None:
     state, _ = learned(DISJOINT, 30)
-    belief = linear_model(DISJOINT).belief(PARAMS, state, np.ones((1, 3)), np.int32(1), ALL)
+    belief = linear_model(DISJOINT).belief(PARAMS, state, question(np.ones((1, 3)), np.int32(1)), ALL)
     assert belief.draws.mean(axis=1) == pytest.approx(belief.mean)
     assert belief.draws.std(axis=1) == pytest.approx(belief.sd)
 
@@ -103,7 +103,7 @@ def test_an_update_leaves_the_state_it_was_given_alone(spec: Spec) -> None:
 
 def test_an_action_never_played_has_the_prior() -> None:
     state, _ = learned(DISJOINT, 0)
-    belief = linear_model(DISJOINT).belief(PARAMS, state, np.array([[2.0, 1.0, 2.0]]), np.int32(0), ALL)
+    belief = linear_model(DISJOINT).belief(PARAMS, state, question(np.array([[2.0, 1.0, 2.0]]), np.int32(0)), ALL)
     assert belief.mean == pytest.approx(np.full(20, 0.2))
     assert belief.sd == pytest.approx(np.full(20, 0.7 * np.sqrt(10)))  # |(1, 2, 1, 2)|^2 = 10
 
@@ -116,12 +116,12 @@ def test_a_full_table_forgets_the_slot_played_longest_ago_and_never_answers_for_
     for action in (*range(256), 0, 256):
         state = model.update(PARAMS, state, row, choice(0, action), feedback(5.0 + action))
     ids, context = np.arange(300, dtype=np.int32), np.zeros((1, 3))
-    belief = model.belief(PARAMS, state, context, np.int32(0), ids)
+    belief = model.belief(PARAMS, state, question(context, np.int32(0)), ids)
     known = belief.sd < 0.69
     assert np.flatnonzero(~known).tolist() == [1, *range(257, 300)]
     once = 0.49 / (0.49 + 0.09)  # one play moves the mean by this share of the residual
     assert belief.mean[2:257] == pytest.approx(0.2 + once * (5.0 + ids[2:257] - 0.2))
-    other = model.belief(PARAMS, state, context, np.int32(1), ids)
+    other = model.belief(PARAMS, state, question(context, np.int32(1)), ids)
     assert other.mean == pytest.approx(np.full(300, 0.2))
     assert other.sd == pytest.approx(np.full(300, 0.7))
 
@@ -130,8 +130,8 @@ def test_a_full_table_forgets_the_slot_played_longest_ago_and_never_answers_for_
 def test_the_belief_over_a_reservoir_is_the_average_over_its_contexts(spec: Spec) -> None:
     state, _ = learned(spec, 60)
     model, contexts = linear_model(spec), generator(5).standard_normal((7, 3))
-    whole = model.belief(PARAMS, state, contexts, np.int32(1), ALL)
-    each = [model.belief(PARAMS, state, context[None, :], np.int32(1), ALL) for context in contexts]
+    whole = model.belief(PARAMS, state, question(contexts, np.int32(1)), ALL)
+    each = [model.belief(PARAMS, state, question(context[None, :], np.int32(1)), ALL) for context in contexts]
     assert whole.mean == pytest.approx(np.mean([one.mean for one in each], axis=0), abs=1e-12)
     assert np.all(whole.sd <= np.mean([one.sd for one in each], axis=0) + 1e-12)
     if spec.features == "shared":

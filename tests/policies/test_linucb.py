@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from policies.base import Belief
+from policies.decide import asked_in
 from policies.learners import linucb
 from tests.hand import DISJOINT, SHARED, choice, decision, feedback, window
 
@@ -29,7 +30,7 @@ def test_an_untouched_arm_has_a_bonus_of_alpha_prior_sd_times_the_length_of_x(al
     policy, here = linucb.make(DISJOINT), decision(HELD, features=[2, 2, 0])
     state = policy.update(params, policy.init(params), here, choice(1, 1), feedback(1.0))
     assert policy.belief is not None
-    belief = policy.belief(params, state, here.features[None, :], here.task, HELD.action_ids)
+    belief = policy.belief(params, state, asked_in(here), HELD.action_ids)
     assert belief.mean == pytest.approx([0, 0.9, 0, 0])
     assert belief.sd == pytest.approx([0.6, np.sqrt(0.036), 0.6, 0.6])
     assert policy.probs(params, state, here, belief)[1] == played_again

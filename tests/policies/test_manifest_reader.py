@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from policies.constraints import Bounds
 from policies.frozen import freeze_policy
 from policies.learned import Learned
 from policies.manifest import render, sha256
@@ -53,7 +54,7 @@ def at(*path: str | int, value: Any) -> Edit:
 
 def test_a_policy_comes_back_whole() -> None:
     found = read(MANIFEST)
-    for name in ("lowest", "highest", "radius", "recorded"):
+    for name in Bounds._fields:
         assert np.array_equal(getattr(found.limits, name), getattr(POLICY.limits, name)), name
     assert np.array_equal(found.approved, POLICY.approved)
     assert (found.task_types, found.features, found.lattice) == (POLICY.task_types, POLICY.features, POLICY.lattice)
@@ -137,6 +138,33 @@ def test_a_fault_is_refused_even_under_a_fitting_digest(fault: str) -> None:
         read(sealed(edit))
     assert str(caught.value).startswith("manifest.json: ")
     assert "\n" not in str(caught.value)
+
+
+STRIDE = np.where(np.arange(8) < 6, 1, 2) * np.array([[1]] * 6)
+STRIDE[[0, 2, 3, 4, 5]] = 1
+RELATIVE = replace(POLICY, limits=POLICY.limits._replace(stride=STRIDE.astype(np.int32)))
+
+
+def test_relative_steps_come_back_and_are_said_only_where_there_are_any() -> None:
+    made = render(RELATIVE, version="0.1.0", evidence={})
+    assert made["trust_region"]["max_tokens"] == {"steps": 2, "radius": "200", "strides": [1] * 6 + [2, 2]}  # type: ignore[index]  # a mapping
+    assert "strides" not in made["trust_region"]["temperature"]  # type: ignore[index]  # a mapping
+    assert np.array_equal(read(made).limits.stride, STRIDE)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([1] * 8, "unknown field 'trust_region.max_tokens.strides'"),  # says nothing: would not have been written
+        ([1, 2], r"strides = \[1, 2\], need 8 whole numbers, one for each value of the axis"),
+        ([0] + [1] * 7, r"strides\[0\] = 0, need a whole number in \[1, "),
+        (["2"] * 8, r"strides\[0\] = '2', need a whole number"),
+        (2, "strides = 2, need a list"),
+    ],
+)
+def test_strides_that_no_policy_has_are_refused(value: Any, words: str) -> None:
+    with pytest.raises(BundleError, match=words):
+        read(sealed(at("trust_region", "max_tokens", "strides", value=value)))
 
 
 def test_any_edit_without_a_fitting_digest_is_refused() -> None:

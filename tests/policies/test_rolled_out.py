@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from envs import traffic
-from policies.decide import decide
+from policies.decide import Known, asked_in, decide
 from policies.learners import thompson, uniform
 from policies.masses import TOTAL
 from policies.rolled_out import RolledOutParams, rolled_out
@@ -37,7 +37,7 @@ def test_window_belief_and_learning_are_the_inner_policy() -> None:
     assert outer.window is None
     assert inner.belief is not None
     assert outer.belief is not None
-    where = (here.features[None, :], here.task, here.window.action_ids)
+    where = (asked_in(here), here.window.action_ids)
     assert leaves(outer.belief(wrapped, state, *where)) == leaves(inner.belief(params, alone, *where))
 
 
@@ -46,7 +46,7 @@ def test_a_bounded_policy_splits_inside_its_window_and_its_propensity_says_so() 
     policy, params = rolled_out(made.policy), RolledOutParams(made.params, np.float64(0.5))
     state = policy.init(params)
     context = traffic.draw(world.traffic, traffic.start(2), np.full(3, 0.5))
-    done = decide(policy, params, state, context, (np.int32(0), np.float64(1), np.int32(TOTAL // 2)))
+    done = decide(policy, params, state, context, Known(np.int32(0), np.float64(1), np.int32(TOTAL // 2)))
     held = done.decision.window
     n = held.feasible.sum()
     assert done.masses[held.incumbent] / TOTAL == pytest.approx(0.5 + 0.5 / n, abs=n / TOTAL)

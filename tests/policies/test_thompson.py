@@ -5,6 +5,7 @@ import pytest
 from scipy.special import ndtr
 
 from policies.base import Belief
+from policies.decide import asked_in
 from policies.features import phi
 from policies.learners.thompson import Params, best_by_draws, best_by_quadrature, make
 from policies.masses import TIE
@@ -127,7 +128,7 @@ def test_more_shared_draws_come_closer_to_the_joint_posterior(n_draws: int, boun
         state = policy.update(params, state, here, choice(action, action), feedback(float(rng.random())))
     here = decision(held, features=rng.standard_normal(3))
     assert policy.belief is not None
-    belief = policy.belief(params, state, here.features[None, :], here.task, held.action_ids)
+    belief = policy.belief(params, state, asked_in(here), held.action_ids)
     root = phi(spec, here.features, here.task, held.action_ids) @ state.root
     drawn = belief.mean[:, None] + root @ rng.standard_normal((root.shape[1], 200_000))
     truth = np.bincount(drawn.argmax(axis=0), minlength=9) / 200_000

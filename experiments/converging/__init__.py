@@ -1,0 +1,1 @@
+"""Does a policy converge, at what cost, and does it recover? Cases, runs, scores, claims and pictures."""

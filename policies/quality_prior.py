@@ -1,0 +1,95 @@
+"""What is believed of quality before any data: two priors over surfaces.
+
+`shapes`: a few thousand plausible shapes: a temperature cliff that top_p cools, a best
+temperature, penalties with a best value, their numbers drawn wide; learning is exact Bayes
+over them, each with a Gaussian amplitude. `plain`: a stationary kernel without opinion, as
+a mean and a few features by pivoted Cholesky, so that quality = mean + features @ theta with
+theta ~ N(0, I); unlike eigenvectors, pivoted columns have no signs or rotations that two
+machines could choose differently.
+Source: forms as `envs.curves`, ranges around the published ones in
+research/convergence-surfaces.md; Harbrecht, Peters & Schneider (2012) for the factor.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Prior", "plain", "shapes"]
+
+Floats = NDArray[np.float64]
+Axes = tuple[tuple[float, ...], ...]
+SEED = 11
+PLAIN_SD, PLAIN_SHARED = 0.30, 0.5  # of the kernel prior; share of its variance common to all points
+PLAIN_SCALES = (0.6, 0.4, 1.0, 1.0, 1.0)  # length scales: temperature, top_p, the penalties, models
+
+
+class Prior(NamedTuple):
+    """(Q,) mean and (Q, D) features over the points of all axes but max_tokens, row-major."""
+
+    mean: Floats
+    features: Floats
+
+
+def _grid(axes: Axes) -> Floats:
+    """(Q, 5): temperature, top_p, frequency and presence penalty, model."""
+    return np.stack([part.ravel() for part in np.meshgrid(*axes, indexing="ij")], axis=1)
+
+
+def _kernel(points: Floats, scales: tuple[float, ...]) -> Floats:
+    gap = (points[:, None, :] - points[None, :, :]) / np.array(scales)
+    return np.asarray(np.exp(-0.5 * (gap**2).sum(axis=-1)))
+
+
+def _factor(covariance: Floats, rank: int) -> Floats:
+    """(Q, rank) pivoted Cholesky columns: the largest remaining variance first."""
+    left, columns = np.diag(covariance).copy(), np.zeros((len(covariance), rank))
+    for i in range(min(rank, len(covariance))):
+        pivot = int(np.argmax(left))
+        if left[pivot] <= 1e-12:
+            break
+        column = (covariance[:, pivot] - columns[:, :i] @ columns[pivot, :i]) / np.sqrt(left[pivot])
+        columns[:, i] = column
+        left = np.maximum(left - column**2, 0.0)
+    return columns
+
+
+def _sigmoid(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))))
+
+
+@lru_cache(maxsize=32)
+def shapes(axes: Axes, count: int) -> Floats:
+    """(count, Q) plausible shapes of the quality surface, each up to its own amplitude.
+
+    Args:
+        axes: values of temperature, top_p, frequency and presence penalty, and model places.
+        count: hypotheses.
+    """
+    points = _grid(axes)
+    rng = np.random.Generator(np.random.Philox(SEED))
+    t, p, f, r, m = points.T[:, :, None]
+
+    def between(low: float, high: float) -> Floats:
+        return rng.uniform(low, high, (1, count))
+
+    def some(share: float, high: float) -> Floats:
+        return np.where(rng.random((1, count)) < share, between(0.0, high), 0.0)
+
+    cooled = between(0.3, 1.0) * (1.0 - p) ** between(0.4, 1.4)
+    heat = t * (1.0 - cooled * _sigmoid((between(1.0, 1.6) - t) / between(0.05, 0.4)))
+    cliff, width = between(0.9, 2.3), np.exp(between(np.log(0.04), np.log(0.45)))
+    made = _sigmoid((cliff - heat) / width) / _sigmoid(cliff / width)
+    made = made - some(0.6, 0.6) * (heat - between(0.0, 1.3)) ** 2
+    made = made - some(0.8, 0.15) * (f - between(-0.4, 0.8)) ** 2 - some(0.8, 0.15) * (r - between(-0.4, 0.8)) ** 2
+    made = made * np.where(m > 0, 1.0 + 0.3 * rng.standard_normal((1, count)), 1.0)
+    return np.ascontiguousarray(np.maximum(made, 0.0).T)
+
+
+@lru_cache(maxsize=32)
+def plain(axes: Axes, rank: int) -> Prior:
+    """The prior without opinion; arguments as `informed`."""
+    points = _grid(axes)
+    covariance = PLAIN_SD**2 * (PLAIN_SHARED + (1.0 - PLAIN_SHARED) * _kernel(points, PLAIN_SCALES))
+    return Prior(np.full(len(points), 0.5), _factor(covariance, rank))
