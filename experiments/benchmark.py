@@ -20,6 +20,7 @@ from experiments import draws
 from experiments.compilations import counted
 from experiments.exporting import finish
 from experiments.measurement import Measurement
+from experiments.recommending import Cost, cost_of, recommendation_claims
 from experiments.results import Claim, Results, Summary
 from experiments.settings import Job
 from experiments.simulate import Plan, simulate
@@ -36,9 +37,18 @@ MAX_CPU_SECONDS = 10.0  # for five policies x 256 seeds x 200 evaluations, after
 
 @dataclass(frozen=True)
 class Params:
-    """What is timed."""
+    """What is timed.
+
+    Attributes:
+        policies: in the compiled simulation.
+        served: by name, learners whose recommendations are timed in NumPy; none: all there are.
+        flagship: of them, the one with a threshold of its own.
+    """
 
     policies: dict[str, object] = field(default_factory=dict)
+    served: tuple[str, ...] = ()
+    flagship: str = "decomposed"
+    decisions: int = field(default=1000, metadata={"ge": 20, "le": 10**6, "unit": "recommendations timed"})
     repeats: int = field(default=3, metadata={"ge": 1, "le": 100})
     world_seeds: tuple[int, int] = field(default=(128, 12_800), metadata={"ge": 1, "le": 10**7, "unit": "few, many"})
 
@@ -74,6 +84,11 @@ def run(job: Job) -> Summary:
         total < MAX_CPU_SECONDS,
     )
     results.extend(_speed_rows(single))
+    with Progress() as served, served.stage("recommend", len(_served(params)), unit="learners") as advance:
+        costs = [_served_cost(name, params, advance) for name in _served(params)]
+    for cost in costs:
+        for measure, value in (("recommendation_p50_ms", cost.p50_ms), ("recommendation_p99_ms", cost.p99_ms)):
+            results.add(Measurement(section="speed", measure=measure, policy=cost.policy, n=cost.k, value=value))
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
     helped = Claim("--help", f"{asked:.2f} CPU s", f"< {MAX_HELP_SECONDS:g} CPU s", repeats, asked < MAX_HELP_SECONDS)
@@ -81,12 +96,29 @@ def run(job: Job) -> Summary:
         job,
         Ledger(
             results,
-            [claim, _speed_claim(single, "float32"), _speed_claim(double, "float64"), _memory_claim(single), helped],
+            [
+                claim,
+                _speed_claim(single, "float32"),
+                _speed_claim(double, "float64"),
+                _memory_claim(single),
+                helped,
+                *recommendation_claims(costs, flagship=params.flagship),
+            ],
         ),
         verdict=None,
         files=[],
         timings=progress.timings,
     )
+
+
+def _served(params: Params) -> tuple[str, ...]:
+    return params.served or tuple(presets.names("policy"))
+
+
+def _served_cost(name: str, params: Params, advance: Callable[[int], None]) -> Cost:
+    cost = cost_of(presets.load("policy", name), decisions=params.decisions)
+    advance(1)
+    return cost
 
 
 def _small_world() -> Scenario:

@@ -59,7 +59,7 @@ class Params:
 
     Attributes:
         calibrated: presets inside the flagship's prior; outside: not; reported: without a claim.
-        control: where nothing can be gained; shared: several task types that share one budget.
+        control: where nothing can be gained, from its own baseline; shared: several task types that share one budget.
         swap_worlds: under a version swap; price_worlds: under a price change.
         path_worlds: whose paths are drawn.
         flagship: the learner that claims speak of; approval: its rule.
@@ -132,6 +132,10 @@ def _check(params: Params, job: Job) -> None:
         raise refuse("experiment", "no flagship or no calibrated worlds", need)
     if not params.by or max(params.by) > job.run.horizon or list(params.by) != sorted(set(params.by)):
         raise refuse("experiment.by", list(params.by), f"ascending evaluations up to the horizon, {job.run.horizon}")
+    onset = presets.components(SWAP)[SWAP].onset
+    if (params.swap_worlds or params.price_worlds) and onset >= job.run.horizon:
+        need = f"a horizon beyond the onset of the drifts, {onset}, or no swap_worlds and no price_worlds"
+        raise refuse("horizon", job.run.horizon, need)
 
 
 def _wanted(params: Params) -> Wanted:
@@ -162,7 +166,7 @@ def _cases(job: Job, params: Params) -> list[Case]:
     found = cases_of(plain, seeds, evaluations=n)
     if params.control:
         parts = chunks(params.control_seeds, min(seeds, params.control_seeds))
-        found += [Case(named(params.control, start), part, n) for start, part in product(both, parts)]
+        found += [Case(named(params.control), part, n) for part in parts]
     if params.shared:
         found += cases_of({params.shared: both}, seeds, evaluations=_shared(job, params) + SHARED_EXTRA)
     for drift, worlds in ((SWAP, params.swap_worlds), (PRICE, params.price_worlds)):

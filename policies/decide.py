@@ -13,8 +13,13 @@ __all__ = ["Decided", "Known", "asked_in", "decide", "weigh"]
 
 
 class Known(NamedTuple):
-    """What a decision knows beside its request: () evaluation t of this task type, () declared reward span,
-    () uniform in [0, 2^20), (2,) prices as in `Decision`.
+    """What a decision knows beside its request.
+
+    Attributes:
+        t: () evaluation of this task type, from 0.
+        span: () width of the declared reward range.
+        uniform: () integer in [0, 2^20).
+        prices: (2,) as in `Decision`.
     """
 
     t: Array

@@ -24,7 +24,8 @@ def run(centre, *, policy="mine", rule="improve", world="hand", task="task", par
     """A run that tries what is approved."""
     ids = np.asarray(centre, np.int32)
     quiet = {
-        "action": ids, "reward": VALUES[ids], "recommended": ids, "confidence": np.full(ids.shape, np.nan),
+        "action": ids,
+        "reward": VALUES[ids % VALUES.size], "recommended": ids, "confidence": np.full(ids.shape, np.nan),
         "counts": np.zeros((len(ids), 3), np.int32),
     }  # fmt: skip
     where = Named(world, more.pop("start", "default"), more.pop("drift", ""), params, ())

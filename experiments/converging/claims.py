@@ -164,13 +164,13 @@ def statements(found: Sequence[Live], converged: Sequence[NDArray[np.bool_]], *,
         by: evaluation until which a run must have spoken.
     """
     first = np.concatenate([one.first for one in found])
-    all_said, all_true = (
-        sum(int(x.sum()) for x in part) for part in zip(*((o.said, o.said & o.true) for o in found), strict=True)
-    )
-    true = share_of(int(first.sum()), first.size)
-    spoke = np.concatenate([one.said[:, :by].any(axis=1)[good] for one, good in zip(found, converged, strict=True)])
-    said = share_of(int(spoke.sum()), spoke.size)
-    always = f"{all_true / all_said:.3f} of {all_said:,} evaluations at which it stands" if all_said else "never made"
+    stands = sum(int(one.said.sum()) for one in found)
+    holds = sum(int((one.said & one.true).sum()) for one in found)
+    spoke = [np.any(one.said[:, :by], axis=1).tolist() for one in found]
+    pairs = [pair for row, good in zip(spoke, converged, strict=True) for pair in zip(row, good, strict=True)]
+    of_good = [has_spoken for has_spoken, is_good in pairs if is_good]
+    true, said = share_of(int(first.sum()), first.size), share_of(sum(of_good), len(of_good))
+    always = f"{holds / stands:.3f} of {stands:,} evaluations at which it stands" if stands else "never made"
     return (
         Claim(
             "Live statement true when first made, one per run", _words(true), _least(true, MIN_TRUE),

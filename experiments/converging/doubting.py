@@ -22,7 +22,8 @@ def _features(ranges: LatticeRanges, models: tuple[str, ...]) -> NDArray[np.floa
 def first_claim(run: Run, surface: Surface) -> NDArray[np.int64]:
     """(s,) evaluation, from 1, at which each run first claims that what is approved beats the start; 0: never."""
     features = _features(run.where.params.lattice, tuple(run.where.params.models))
-    alone = np.zeros_like(run.action)  # one task type: its own evaluations
-    log = RunLog(run.action, run.reward, alone, run.centre)
+    action, centre = run.action.astype(np.int64), run.centre.astype(np.int64)
+    alone = np.zeros_like(action)  # one task type: its own evaluations
+    log = RunLog(action, run.reward, alone, centre)
     found = lower_bounds(features, log, start=np.array([surface.start]), n_tasks=1)
     return np.asarray(first_claims(found.lower, alone, n_tasks=1)[:, 0], np.int64)

@@ -70,7 +70,7 @@ class Judged(NamedTuple):
     surfaces: Surfaces
     roles: Roles
 
-    def of(self, worlds: Sequence[str], start: str = "", drift: str = "") -> list[tuple[Run, Surface]]:
+    def of(self, worlds: Sequence[str], start: str = "", *, drift: str = "") -> list[tuple[Run, Surface]]:
         """Runs on some worlds under one drift ("" for none), from one start or from both."""
         return [
             (run, self.surfaces[run.key])
@@ -163,7 +163,7 @@ def drift_claims(judged: Judged, *, swap: str, price: str) -> Iterator[Claim]:
 
 def _first_inside(run: Run, surface: Surface, onset: int) -> NDArray[np.float64]:
     """(m,) evaluations until the recommended point is within tolerance, of runs whose last one before no longer is."""
-    within = inside(run, surface, "recommended")
+    within = inside(run, surface, of="recommended")
     stale = within[:, onset - 1] & ~surface.inside[-1][run.recommended[:, onset - 1]]
     after = within[stale, onset:]
     return np.where(after.any(axis=1), after.argmax(axis=1), np.inf)

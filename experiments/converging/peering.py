@@ -32,7 +32,7 @@ def _runs(name: str, case: Case, setting: Setting) -> Iterator[Run]:
     found = search(name, scenario, plan, limits=limits)
     nothing = np.zeros((len(case.seeds), 3), np.int32)
     for k, task in enumerate(names):
-        action, reward = (x[:, k :: len(names)] for x in (found.action_id, found.reward))
+        action, reward = found.action_id[:, k :: len(names)], found.reward[:, k :: len(names)]
         silent = np.full(action.shape, np.nan)
         for rule, centre in ((POSTERIOR, found.posterior[:, k]), (OBSERVED, found.observed[:, k])):
             yield Run(case.where, task, name, rule, centre, action, reward, centre, silent, nothing)

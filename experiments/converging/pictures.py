@@ -50,14 +50,14 @@ def _colours(curves: Sequence[Curves]) -> dict[str, str]:
 
 def _lines(axes: Axes, x: Floats, curves: Sequence[Curves], what: str, *, inches: float) -> None:
     """Lines with bands, the best in front, names of the coloured ones at the right."""
-    colours, lo, hi = _colours(curves), *axes.get_ylim()
+    colours = _colours(curves)
     ends: dict[str, float] = {}
     for i, one in reversed(list(enumerate(curves))):
         drawn: Interval = getattr(one, what)
         colour, is_shown = colours[one.name], i < SHOWN
-        axes.plot(
-            x, drawn.value, color=colour, linewidth=2.4 if i == 0 else 1.5 if is_shown else 1.0, zorder=3 - 0.01 * i
-        )
+        is_again = one.policy in {other.policy for other in curves[:i]}  # under another rule
+        style, width = "--" if is_again else "-", 2.4 if i == 0 else 1.5 if is_shown else 1.0
+        axes.plot(x, drawn.value, style, color=colour, linewidth=width, zorder=3 - 0.01 * i)
         if is_shown:
             axes.fill_between(x, drawn.lo, drawn.hi, color=colour, alpha=0.18, linewidth=0)
             ends[one.name] = float(drawn.value[-1])
@@ -126,27 +126,30 @@ def live_figure(found: Mapping[str, Sequence[Bin]], *, required: float) -> Figur
         figure = Figure(figsize=(4.2 * len(found), 4.2), layout="constrained")
         panels = np.atleast_1d(figure.subplots(1, len(found), sharey=True))
         for axes, (name, bins) in zip(panels, found.items(), strict=True):
-            total = sum(one.total for one in bins)
-            x, y = [one.confidence for one in bins], [one.true / one.total for one in bins]
-            axes.plot([0, 1], [0, 1], color=INK, linewidth=1, dashes=(6, 3))
             axes.axvspan(required, 1.02, color="#0072b2", alpha=0.08, linewidth=0)
-            axes.plot(x, y, color="#0072b2", linewidth=1.2)
-            axes.scatter(
-                x, y, s=[18 + 900 * one.total / total for one in bins], color="#0072b2", alpha=0.55, linewidth=0
-            )
-            for one, a, b in zip(bins, x, y, strict=True):
-                below, is_rare = b > 0.9, one.total < 0.01 * total
-                if is_rare:
-                    continue
-                axes.annotate(
-                    f"{one.total / total:.0%}", (a, b), (0, -14 if below else 10), textcoords="offset points",
-                    horizontalalignment="center", fontsize=8, color=INK,
-                )  # fmt: skip
+            _reliability(axes, bins)
             axes.set(title=name, xlabel="confidence given", xlim=(0, 1.02), ylim=(0, 1.06))
         panels[0].set_ylabel("share of statements that were true")
         words = "P(best in reach - deployed <= epsilon | data); labels: share of evaluations; shaded: said"
         figure.suptitle(words, x=0.006, horizontalalignment="left", fontsize=9, color=INK)
     return figure
+
+
+def _reliability(axes: Axes, bins: Sequence[Bin]) -> None:
+    """Dots by bin, labelled unless they are rare."""
+    total = sum(one.total for one in bins)
+    x, y = [one.confidence for one in bins], [one.true / one.total for one in bins]
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=1, dashes=(6, 3))
+    axes.plot(x, y, color="#0072b2", linewidth=1.2)
+    sizes = [18 + 900 * one.total / total for one in bins]
+    axes.scatter(x, y, s=sizes, color="#0072b2", alpha=0.55, linewidth=0, clip_on=False)
+    shown = [(one, a, b) for one, a, b in zip(bins, x, y, strict=True) if one.total >= 0.01 * total]
+    for one, a, b in shown:
+        away = (18 + 900 * one.total / total) ** 0.5 / 2 + 2  # points: the dot's radius, and a little
+        axes.annotate(
+            f"{one.total / total:.0%}", (a, b), (-away, 0), textcoords="offset points",
+            horizontalalignment="right", verticalalignment="center", fontsize=8, color=INK,
+        )  # fmt: skip
 
 
 def path_figure(panels: Sequence[Panel], *, columns: int) -> Figure:
@@ -168,7 +171,7 @@ def path_figure(panels: Sequence[Panel], *, columns: int) -> Figure:
         figure.supxlabel("temperature", fontsize=9.5)
         figure.supylabel("max_tokens", fontsize=9.5)
         who = f"{panels[0].run.policy} ({panels[0].run.rule})"
-        words = f"{who}: approved parameters of {PATHS} runs. Ring: start, square: end, green: edge of the tolerance set"
+        words = f"{who}, {PATHS} runs. Ring: start; squares: ends; green: edge of the tolerance"
         figure.suptitle(words, x=0.006, horizontalalignment="left", fontsize=9, color=INK)
     return figure
 

@@ -48,17 +48,17 @@ def measure_curves(world: str, player: Player, curves: Curves) -> Iterator[Measu
     for measure, drawn in (("mean_regret", curves.regret), ("settled", curves.settled)):
         for t in range(1, len(drawn.value) + 1):
             if t == 1 or t % CURVE == 0:
-                yield row(measure=measure, t=t, value=drawn.value[t - 1], **_ends(drawn, t - 1))
+                lo, hi = _ends(drawn, t - 1)
+                yield row(measure=measure, t=t, value=float(drawn.value[t - 1]), lo=lo, hi=hi)
     for i, threshold in enumerate(THRESHOLDS):
-        yield row(
-            measure="profile", n=round(100 * threshold), value=curves.profile.value[i], **_ends(curves.profile, i)
-        )
+        lo, hi = _ends(curves.profile, i)
+        yield row(measure="profile", n=round(100 * threshold), value=float(curves.profile.value[i]), lo=lo, hi=hi)
 
 
-def _ends(drawn: Interval, i: int) -> dict[str, float | None]:
+def _ends(drawn: Interval, i: int) -> tuple[float | None, float | None]:
     """The interval's ends, None where one run has none."""
     lo, hi = float(drawn.lo[i]), float(drawn.hi[i])
-    return {"lo": lo, "hi": hi} if np.isfinite(lo) else {"lo": None, "hi": None}
+    return (lo, hi) if np.isfinite(lo) else (None, None)
 
 
 def measure_table(
@@ -76,10 +76,12 @@ def measure_table(
         row = partial(Measurement, section="convergence", world=world, policy=player.policy, rule=player.rule)
         for n in by:
             drawn = middle(table, player, by=n)
-            yield row(measure="interquartile_mean", n=n, value=drawn.value, lo=float(drawn.lo), hi=float(drawn.hi))
+            yield row(
+                measure="interquartile_mean", n=n, value=float(drawn.value), lo=float(drawn.lo), hi=float(drawn.hi)
+            )
             if (player.name, n) in found:
                 won = found[player.name, n]
-                yield row(measure="flagship_ahead", n=n, value=won.value, lo=float(won.lo), hi=float(won.hi))
+                yield row(measure="flagship_ahead", n=n, value=float(won.value), lo=float(won.lo), hi=float(won.hi))
 
 
 def measure_bins(world: str, policy: str, bins: Sequence[Bin]) -> Iterator[Measurement]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -118,11 +117,11 @@ def _runs(ask: Ask, case: Case) -> Iterator[Run]:
         setting.master_seed, Purpose.TRAIN, case.seeds, case.evaluations * len(names), setting.precision,
         epsilon=setting.epsilon,
     )  # fmt: skip
-    slabs = [(rows, _counts(learned)) for _, learned, rows in simulate([scenario], [policy], plan)]
-    rows: Trajectory = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(_small(one) for one, _ in slabs))
+    slabs = [(_small(rows), _counts(learned)) for _, learned, rows in simulate([scenario], [policy], plan)]
+    rows = _Kept(*(np.concatenate(leaves) for leaves in zip(*(one for one, _ in slabs), strict=True)))
     counts = np.concatenate([one for _, one in slabs])
     for k, name in enumerate(names):
-        mine = jax.tree.map(lambda leaf, k=k: _of_type(leaf, k, len(names)), rows)
+        mine = _Kept(*(_of_type(leaf, k, len(names)) for leaf in rows))
         if not (mine.task == k).all():
             raise ValueError(f"{case.where.label}: task types do not take turns, need traffic without a drifting mix")
         yield Run(
@@ -131,10 +130,19 @@ def _runs(ask: Ask, case: Case) -> Iterator[Run]:
         )  # fmt: skip
 
 
-def _small(rows: Trajectory) -> Trajectory:
-    """The columns that are sent back; the others would be masses and outcomes."""
-    kept = ("task", "centre", "action_id", "reward", "recommended", "confidence")
-    return Trajectory(**{name: getattr(rows, name) if name in kept else () for name in Trajectory._fields})
+class _Kept(NamedTuple):
+    """The columns of a trajectory that are sent back; the others would be masses and outcomes."""
+
+    task: Ints
+    centre: Ints
+    action_id: Ints
+    reward: Floats
+    recommended: Ints
+    confidence: Floats
+
+
+def _small(rows: Trajectory) -> _Kept:
+    return _Kept(*(np.asarray(getattr(rows, name)) for name in _Kept._fields))
 
 
 def _of_type(leaf: NDArray[Any], k: int, n_tasks: int) -> NDArray[Any]:
@@ -152,11 +160,12 @@ def joined(runs: Sequence[Run]) -> list[Run]:
     groups: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
         groups.setdefault((*run.key, run.policy, run.rule), []).append(run)
-    arrays = Run._fields[4:]
-    return [
-        same[0]._replace(**{name: np.concatenate([getattr(run, name) for run in same]) for name in arrays})
-        for same in groups.values()
-    ]
+    return [_joined(same) for same in groups.values()]
+
+
+def _joined(same: Sequence[Run]) -> Run:
+    whole = [np.concatenate([run[i] for run in same]) for i in range(4, len(Run._fields))]
+    return Run(*same[0][:4], *whole)
 
 
 def by_key(surfaces: Sequence[Surface]) -> dict[tuple[str, str], Surface]:

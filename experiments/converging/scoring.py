@@ -103,7 +103,7 @@ def share_of(hits: int, total: int, *, by: int = 0) -> Share:
     return Share(by, hits, total, hits / total if total else float("nan"), lo)
 
 
-def inside(run: Run, surface: Surface, of: str = "centre") -> Bools:
+def inside(run: Run, surface: Surface, *, of: str = "centre") -> Bools:
     """(s, T) whether the approved (or `recommended`) action is within tolerance at every evaluation."""
     ids = getattr(run, of)
     return np.asarray(surface.inside[surface.stretch(ids.shape[1])[None, :], ids])

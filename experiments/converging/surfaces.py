@@ -48,12 +48,12 @@ class Surface(NamedTuple):
     @property
     def best(self) -> Floats:
         """(r,) oracle."""
-        return np.where(self.legal, self.values, -np.inf).max(axis=1)
+        return np.asarray(np.where(self.legal, self.values, -np.inf).max(axis=1))
 
     @property
     def worst(self) -> Floats:
         """(r,) worst legal value."""
-        return np.where(self.legal, self.values, np.inf).min(axis=1)
+        return np.asarray(np.where(self.legal, self.values, np.inf).min(axis=1))
 
     @property
     def inside(self) -> Bools:

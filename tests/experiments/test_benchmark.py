@@ -11,6 +11,7 @@ from tests.compiled import small
 
 WORDS = (
     "experiment=benchmark", *small("world"), "policy=fixed", "horizon=20", "seeds=8", "experiment.repeats=2",
+    "experiment.served=[fixed,thompson]", "experiment.flagship=thompson", "experiment.decisions=40",
     *(f"~experiment.policies.{name}" for name in ("uniform", "epsilon_greedy", "thompson", "linucb")),
 )  # fmt: skip
 
@@ -26,8 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_cpu_time_and_compilation_are_told_by_policy(folder: Path) -> None:
     table = load_results(folder)
     assert set(table["section"]) == {"speed"}
-    assert set(table["policy"]) == {"fixed", "world alone"}
-    value = table.set_index("measure")["value"]
+    assert set(table["policy"]) == {"fixed", "thompson", "world alone"}
+    value = table[table["n"].isna()].set_index("measure")["value"]
     assert value["outcomes_per_cpu_second"] > 0 and value["memory_growth_mib"] >= 0
     each = value["cpu_seconds"] / (8 * 20) * 1e6
     assert value["cpu_microseconds_per_evaluation"] == pytest.approx(each)
@@ -40,7 +41,9 @@ def test_the_folder_is_whole_and_has_no_candidate(folder: Path) -> None:
     files = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert files == set(summary.files) == {"config.yaml", "results.parquet", "report.html", "summary.json"}
     assert summary.verdict == "measured"
-    claim, fast, double, memory, helped = summary.claims
+    claim, fast, double, memory, helped, served, flagship = summary.claims
+    assert [c.required for c in (served, flagship)] == ["p99 < 1 ms of CPU", "p99 < 5 ms of CPU"]
+    assert served.interval == "40 decisions, 225 slots"
     assert [c.required for c in (fast, double, memory)] == [">= 1.5 M", "reported", "<= 16 MiB"]
     assert memory.claim == "World alone: largest memory with 256 seeds over that with 128"
     assert (helped.claim, helped.required) == ("--help", "< 1 CPU s")
@@ -56,7 +59,7 @@ def test_the_claim_fails_when_a_policy_is_slow(
     monkeypatch.setattr(draws, "speed", lambda *_, **__: draws.Speed(1.4e6, 17.0, (128, 256)))
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     assert main([*WORDS, f"hydra.run.dir={tmp_path}"]) == 0
-    claim, fast, double, memory, helped = load_summary(tmp_path).claims
+    claim, fast, double, memory, helped, *_ = load_summary(tmp_path).claims
     assert (claim.measured, claim.holds) == ("10.0 CPU s", False)
     assert (fast.measured, fast.holds, double.holds) == ("1.40 M", False, None)
     assert (memory.measured, memory.holds) == ("+17.0 MiB", False)

@@ -51,7 +51,7 @@ def test_a_share_of_nothing_is_not_a_number():
 def test_within_tolerance_of_approved_and_of_recommended():
     one = run(CENTRE, recommended=np.zeros((3, 4), np.int32))
     assert inside(one, surface()).tolist()[1] == [False, True, False, True]
-    assert inside(one, surface(), "recommended").all()
+    assert inside(one, surface(), of="recommended").all()
 
 
 def test_recovery_counts_runs_that_were_driven_out_only():

@@ -21,8 +21,10 @@ __all__ = ["Prior", "plain", "shapes"]
 Floats = NDArray[np.float64]
 Axes = tuple[tuple[float, ...], ...]
 SEED = 11
-PLAIN_SD, PLAIN_SHARED = 0.30, 0.5  # of the kernel prior; share of its variance common to all points
-PLAIN_SCALES = (0.6, 0.4, 1.0, 1.0, 1.0)  # length scales: temperature, top_p, the penalties, models
+# Of the plain prior: quality's level, one curve along each axis (temperature, top_p, the penalties, models), and
+# what is left between them; standard deviations and length scales.
+LEVEL_SD, CURVE_SDS, CURVE_SCALES = 0.25, (0.25, 0.1, 0.25, 0.25, 0.15), (0.8, 0.5, 0.9, 0.9, 1.0)
+REST_SD, REST_SCALES = 0.05, (0.6, 0.4, 1.0, 1.0, 1.0)
 
 
 class Prior(NamedTuple):
@@ -79,9 +81,9 @@ def shapes(axes: Axes, count: int) -> Floats:
 
     cooled = between(0.3, 1.0) * (1.0 - p) ** between(0.4, 1.4)
     heat = t * (1.0 - cooled * _sigmoid((between(1.0, 1.6) - t) / between(0.05, 0.4)))
-    cliff, width = between(0.9, 2.3), np.exp(between(np.log(0.04), np.log(0.45)))
+    cliff, width = between(0.9, 2.8), np.exp(between(np.log(0.04), np.log(0.45)))
     made = _sigmoid((cliff - heat) / width) / _sigmoid(cliff / width)
-    made = made - some(0.6, 0.6) * (heat - between(0.0, 1.3)) ** 2
+    made = made - some(0.6, 0.6) * (heat - between(0.0, 2.0)) ** 2
     made = made - some(0.8, 0.15) * (f - between(-0.4, 0.8)) ** 2 - some(0.8, 0.15) * (r - between(-0.4, 0.8)) ** 2
     made = made * np.where(m > 0, 1.0 + 0.3 * rng.standard_normal((1, count)), 1.0)
     return np.ascontiguousarray(np.maximum(made, 0.0).T)
@@ -91,5 +93,7 @@ def shapes(axes: Axes, count: int) -> Floats:
 def plain(axes: Axes, rank: int) -> Prior:
     """The prior without opinion; arguments as `informed`."""
     points = _grid(axes)
-    covariance = PLAIN_SD**2 * (PLAIN_SHARED + (1.0 - PLAIN_SHARED) * _kernel(points, PLAIN_SCALES))
+    covariance = LEVEL_SD**2 + REST_SD**2 * _kernel(points, REST_SCALES)
+    for axis, (sd, scale) in enumerate(zip(CURVE_SDS, CURVE_SCALES, strict=True)):
+        covariance = covariance + sd**2 * _kernel(points[:, [axis]], (scale,))
     return Prior(np.full(len(points), 0.5), _factor(covariance, rank))

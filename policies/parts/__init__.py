@@ -1,0 +1,1 @@
+"""What the decomposed learner is composed of: quality, length, the bill, and what watches them for change."""
