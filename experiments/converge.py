@@ -80,12 +80,14 @@ class Params:
     learners: dict[str, object] = field(default_factory=dict)
     peers: tuple[str, ...] = ()
     by: tuple[int, ...] = field(default=(50, 100, 200), metadata={"ge": 1, "le": 100_000, "unit": "evaluations"})
+    flagship_seeds: int = field(default=112, metadata={"ge": 2, "le": 10**6})
     control_seeds: int = field(default=448, metadata={"ge": 1, "le": 10**6})
     learner_seeds: int = field(default=32, metadata={"ge": 2, "le": 10**6})
     peer_seeds: int = field(default=20, metadata={"ge": 2, "le": 10**6})
     price_factor: float = field(default=10.0, metadata={"gt": 0.0, "le": 1000.0, "unit": "of the output price"})
     epsilon: float = field(default=0.04, metadata={"ge": 0.0, "le": 1.0, "unit": "share of the reward range"})
     confidence: float = field(default=0.95, metadata={"gt": 0.0, "lt": 1.0, "unit": "posterior probability"})
+    precision: str = field(default="float32", metadata={"choices": ("float64", "float32")})
     workers: int = field(default=2, metadata={"ge": 0, "le": 256, "unit": "processes; 0: this one"})
 
 
@@ -161,7 +163,8 @@ def _moves(drift: str, params: Params) -> tuple[DriftParams, ...]:
 
 def _cases(job: Job, params: Params) -> list[Case]:
     """Everything that the flagship runs."""
-    seeds, n, both = job.run.seeds, job.run.horizon + TRAIN_EXTRA, (DEFAULT, BAD)
+    n, both = job.run.horizon + TRAIN_EXTRA, (DEFAULT, BAD)
+    seeds = min(params.flagship_seeds, job.run.seeds)
     plain = dict.fromkeys((*params.calibrated, *params.outside, *params.reported), both)
     found = cases_of(plain, seeds, evaluations=n)
     if params.control:
@@ -178,7 +181,7 @@ def _cases(job: Job, params: Params) -> list[Case]:
 def _simulate(job: Job, params: Params, progress: Progress) -> _Found:
     """All runs and all surfaces; then the best other learner once more, under the flagship's rule."""
     constraints, n = job.pick("constraints", ConstraintParams), job.run.horizon + TRAIN_EXTRA
-    setting = Setting(job.run.master_seed, job.run.precision, constraints, params.epsilon)
+    setting = Setting(job.run.master_seed, params.precision, constraints, params.epsilon)
     mine, bare = _cases(job, params), setting._replace(epsilon=None)
     wheres = list({case.where.label: case.where for case in mine}.values())
     parts = [wheres[i::SURVEYS] for i in range(min(SURVEYS, len(wheres)))]

@@ -84,8 +84,6 @@ CELL_MEASURES = (
     *("length_recorded", "length_tokens", "length_one", "length_two"),
     "z_action",
     "z_slot",
-    "profile",
-    *(f"live_{part}" for part in ("confidence", "true", "evaluations")),
 )  # one row a cell: drawn, but left out of the report's tables
 
 WORDS = {

@@ -9,7 +9,9 @@ its size: their distance is a table over the axis's values, its stride.
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
+from functools import cache
 from itertools import product
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -226,6 +228,32 @@ def start(lattice: Lattice, limits: Bounds, baseline: NDArray[np.int32]) -> NDAr
     return np.array(chosen, np.int32)
 
 
+class _Block(NamedTuple):
+    """A window's slots as NumPy numbers, axes first so that sums over axes are quick.
+
+    Attributes:
+        move: (axes, k) coordinate offsets, steps: their sizes.
+        size: (axes, 1) values per axis, weight: (axes, 1) ids per step along it.
+        is_centre: (k,) boolean, centre: () its slot.
+    """
+
+    move: NDArray[np.int32]
+    steps: NDArray[np.int32]
+    size: NDArray[np.int32]
+    weight: NDArray[np.int32]
+    is_centre: NDArray[np.bool_]
+    centre: np.int32
+
+
+@cache
+def _block(slots: tuple[tuple[int, ...], ...], shape: tuple[int, ...]) -> _Block:
+    move = np.ascontiguousarray(np.array(slots, np.int32).T)
+    size = np.array(shape, np.int32)[:, None]
+    weight = np.array([prod(shape[axis + 1 :]) for axis in range(len(shape))], np.int32)[:, None]
+    is_centre = ~np.any(move, axis=0)
+    return _Block(move, np.abs(move), size, weight, is_centre, np.int32(np.argmax(is_centre)))
+
+
 def window(spec: Spec, limits: Bounds, approved: Array, task: Array) -> Window:
     """The window around an approved action, with a reason for every excluded slot.
 
@@ -238,24 +266,21 @@ def window(spec: Spec, limits: Bounds, approved: Array, task: Array) -> Window:
         approved: () id of the last approved action of the task type.
         task: () task type.
     """
-    xp = namespace(limits.lowest)
-    move = xp.asarray(np.array(spec.offsets, np.int32))
-    size = xp.asarray(np.array(spec.shape, np.int32))
-    centre = coordinates(spec.shape, xp.reshape(xp.astype(approved, xp.int32), (1,)))
-    grid = centre + move * stride_at(limits, centre[0])[None, :]
-    off = xp.any((grid < 0) | (grid >= size[None, :]), axis=-1)
-    ids = xp.zeros_like(grid[:, 0])
-    for column, n in enumerate(spec.shape):
-        ids = ids * n + grid[:, column]
-    ids = xp.where(off, approved, ids)
-    illegal = xp.any((grid < limits.lowest) | (grid > limits.highest), axis=-1)
-    far = xp.any(xp.abs(move) > limits.radius, axis=-1)
+    xp, block = namespace(limits.lowest), _block(spec.offsets, spec.shape)
+    move, weight = xp.asarray(block.move), xp.asarray(block.weight)
+    approved = xp.astype(approved, xp.int32)
+    centre = coordinates(spec.shape, xp.reshape(approved, (1,)))[0, :]
+    grid = centre[:, None] + move * stride_at(limits, centre)[:, None]
+    off = xp.any((grid < 0) | (grid >= xp.asarray(block.size)), axis=0)
+    ids = xp.where(off, approved, xp.sum(grid * weight, axis=0, dtype=xp.int32))
+    illegal = xp.any((grid < limits.lowest[:, None]) | (grid > limits.highest[:, None]), axis=0)
+    far = xp.any(xp.asarray(block.steps) > limits.radius[:, None], axis=0)
     unseen = ~xp.take(limits.recorded[task], ids, axis=0)
     zero = xp.zeros_like(ids)
     reason = xp.where(unseen, zero + int(Reason.UNRECORDED), zero)
     reason = xp.where(far, zero + int(Reason.TRUST_REGION), reason)
     reason = xp.where(illegal, zero + int(Reason.HARD_LIMIT), reason)
     reason = xp.where(off, zero + int(Reason.OUTSIDE_LATTICE), reason)
-    slots = xp.asarray(np.arange(spec.k, dtype=np.int32))
-    alone = (slots == spec.centre) & ~xp.any(reason == 0)
-    return Window(ids, (reason == 0) | alone, xp.where(alone, zero, reason), xp.asarray(np.int32(spec.centre)))
+    allowed = reason == 0
+    alone = xp.asarray(block.is_centre) & ~xp.any(allowed)
+    return Window(ids, allowed | alone, xp.where(alone, zero, reason), xp.asarray(block.centre))

@@ -5,16 +5,21 @@ Per task type an intercept and a piecewise-linear curve along each parameter axi
 interactions with the axes. Linear in the context, so phi of a mean context is the mean phi.
 
 phi = basis(parameters) @ lift(context): the window's many actions share a few columns, so a
-belief multiplies its p x p root by those alone and never builds phi for every action.
+belief multiplies its p x p root by those alone and never builds phi for every action. The
+basis of a whole lattice is a table of a few megabytes at most, made once; actions are its rows.
 """
 
+import math
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.arrays import Array, namespace
 from envs.lattice import coordinates
 from policies.base import Spec
 
-__all__ = ["basis", "lift", "n_features", "phi"]
+__all__ = ["basis", "lift", "n_features", "phi", "whole_basis"]
 
 
 def _moving(spec: Spec) -> tuple[int, ...]:
@@ -32,12 +37,20 @@ def n_features(spec: Spec) -> int:
     return spec.n_tasks * _n_curve(spec) + spec.d + len(spec.interactions) * len(_moving(spec))
 
 
-def _hats(place: Array, knots: int) -> Array:
-    """(m, knots) hat functions of places (m,) in [0, 1]; the first knot is the intercept's."""
-    xp = namespace(place)
-    ranks = xp.asarray(np.arange(1, knots + 1, dtype=np.float64))
-    gap = xp.abs(place[:, None] * knots - xp.astype(ranks, place.dtype)[None, :])
-    return xp.where(gap < 1.0, 1.0 - gap, xp.zeros_like(gap))
+@cache
+def _table(
+    shape: tuple[int, ...], positions: tuple[tuple[float, ...], ...], knots: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """(actions, b) the basis of a whole lattice."""
+    grid = coordinates(shape, np.arange(math.prod(shape), dtype=np.int32))
+    curve, places = [np.ones((len(grid), 1))], []
+    for axis, size in enumerate(shape):
+        if size > 1:
+            place = np.array(positions[axis])[grid[:, axis], None]
+            gap = np.abs(place * knots[axis] - np.arange(1.0, knots[axis] + 1.0))  # the first knot is the intercept's
+            curve.append(np.maximum(1.0 - gap, 0.0))
+            places.append(place - 0.5)
+    return np.concatenate(curve + places, axis=1)
 
 
 def basis(spec: Spec, action_ids: Array, *, like: Array) -> Array:
@@ -52,15 +65,14 @@ def basis(spec: Spec, action_ids: Array, *, like: Array) -> Array:
         (m, b); b = 1 + knots + moving axes.
     """
     xp = namespace(like)
-    grid = coordinates(spec.shape, action_ids)
-    ones = xp.ones_like(xp.astype(grid[:, :1], like.dtype))
-    curve, places = [ones], []
-    for axis in _moving(spec):
-        table = xp.astype(xp.asarray(np.array(spec.positions[axis])), like.dtype)
-        place = xp.take(table, grid[:, axis], axis=0)
-        places.append(place[:, None] - 0.5)
-        curve.append(_hats(place, spec.knots[axis]))
-    return xp.concat(curve + places, axis=-1)
+    table = xp.asarray(_table(spec.shape, spec.positions, spec.knots))
+    return xp.astype(xp.take(table, action_ids, axis=0), like.dtype, copy=False)
+
+
+def whole_basis(spec: Spec, *, like: Array) -> Array:
+    """(actions, b) the basis of every lattice point; `like` as in `basis`."""
+    xp = namespace(like)
+    return xp.astype(xp.asarray(_table(spec.shape, spec.positions, spec.knots)), like.dtype, copy=False)
 
 
 def lift(spec: Spec, context: Array, task: Array, columns: Array) -> Array:

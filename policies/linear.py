@@ -5,7 +5,6 @@ decision needs no factorisation. Reward noise variance and prior scale are param
 Source: Bierman (1977), Potter's square-root update; Sherman & Morrison (1950).
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,7 +15,7 @@ import numpy as np
 from envs.arrays import Array, choose, namespace, set_row
 from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Question, Spec
 from policies.draws import normal_draws
-from policies.features import basis, lift, n_features
+from policies.features import basis, lift, n_features, whole_basis
 from policies.slots import EMPTY, find, key_of, place
 
 __all__ = ["LinearModel", "LinearParams", "SharedState", "SlotState", "linear_model", "observed"]
@@ -103,8 +102,8 @@ def _belief_shared(
 def _outlook_shared(spec: Spec, params: LinearParams, state: SharedState, question: Question) -> Array:
     xp = namespace(state.theta)
     context = xp.mean(question.contexts, axis=0)
-    here = basis(spec, xp.asarray(np.arange(math.prod(spec.shape), dtype=np.int32)), like=context)
-    return params.prior_mean + (here @ lift(spec, context, question.task, state.theta[:, None]))[:, 0]
+    slopes = lift(spec, context, question.task, state.theta[:, None])
+    return params.prior_mean + (whole_basis(spec, like=context) @ slopes)[:, 0]
 
 
 def observed(state: SharedState, f: Array, *, residual: Array, variance: Array) -> SharedState:

@@ -24,6 +24,7 @@ from policies.learners.thompson import best_by_draws
 from policies.parts import bills, lengths, quality
 from policies.parts.curves import LengthTables, length_tables
 from policies.parts.quality import Quality, QualitySettings, QualityTables
+from policies.parts.sampling import row_of
 
 __all__ = ["Params", "make", "ready"]
 
@@ -49,7 +50,7 @@ class Params:
     kept_sd: float = field(default=0.2, metadata={"gt": 0.0, "le": 1.0, "unit": "share that cut-off answers keep"})
     alarm: float = field(default=6.0, metadata={"gt": 0.0, "le": 1e3, "unit": "nats in favour of starting afresh"})
     remembered: float = field(default=0.2, metadata={"gt": 0.0, "lt": 1.0, "unit": "of the evidence, after an alarm"})
-    shapes: int = field(default=3000, metadata={"ge": 64, "le": 10**5, "static": True, "unit": "hypotheses"})
+    shapes: int = field(default=4000, metadata={"ge": 64, "le": 10**5, "static": True, "unit": "hypotheses"})
     rank: int = field(default=40, metadata={"ge": 4, "le": 256, "static": True, "unit": "features of the plain belief"})
     n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True, "unit": "posterior draws, even"})
 
@@ -159,12 +160,19 @@ def _places(spec: Spec, ids: Array) -> _Places:
 
 
 def _of(state: State, task: Array) -> State:
-    return State(*(leaf[task] for leaf in state))
+    return State(*(row_of(leaf, task) for leaf in state))
+
+
+def _beside(numbers: Numbers, like: Array) -> Numbers:
+    """The numbers with their tables in the library of `like`: a traced graph is handed NumPy's."""
+    xp, tables = namespace(like), numbers[2:4]
+    held = (type(table)(*(xp.asarray(part) for part in table)) for table in tables)
+    return Numbers(numbers.own, numbers.floor, *held, *(xp.asarray(part) for part in numbers[4:]))
 
 
 def _bill(numbers: Numbers, own: State, question: Question) -> bills.Bill:
     prices = numbers.prices * question.prices[None, :]
-    return bills.bill(numbers.worth[question.task], prices, (own.latency, own.asked))
+    return bills.bill(row_of(numbers.worth, question.task), prices, (own.latency, own.asked))
 
 
 def _outlook(spec: Spec, numbers: Numbers, state: State, question: Question) -> Array:
@@ -179,7 +187,7 @@ def _outlook(spec: Spec, numbers: Numbers, state: State, question: Question) -> 
     )
     made = whole * (1.0 - (1.0 - kept) * over)
     room = (lost.reserved * numbers.caps / 4096.0)[None, :, None, None]
-    return xp.reshape(numbers.worth[question.task][0] * made - lost.fixed - lost.each * sent / 1e3 - room, (-1,))
+    return xp.reshape(row_of(numbers.worth, question.task)[0] * made - lost.fixed - lost.each * sent / 1e3 - room, (-1,))
 
 
 def _belief(spec: Spec, numbers: Numbers, state: State, question: Question, ids: Array) -> Belief:
@@ -189,7 +197,7 @@ def _belief(spec: Spec, numbers: Numbers, state: State, question: Question, ids:
     whole, kept = quality.sampled(numbers.quality, own.quality(), at.point, n_draws=n_draws)
     over, sent = lengths.sampled(numbers.length, own.length, (heat, at.cap), n_draws=n_draws)
     each = xp.take(lost.each, at.model, axis=0)[:, None] * sent / 1e3  # what all draws share falls out with their mean
-    draws = numbers.worth[question.task][0] * whole * (1.0 - (1.0 - kept[None, :]) * over) - each
+    draws = row_of(numbers.worth, question.task)[0] * whole * (1.0 - (1.0 - kept[None, :]) * over) - each
     mean = xp.take(_outlook(spec, numbers, state, question), ids, axis=0)
     off = draws - xp.mean(draws, axis=-1)[:, None]
     return Belief(mean, xp.sqrt(xp.mean(off * off, axis=-1)), mean[:, None] + off)
@@ -202,7 +210,7 @@ def _probs(spec: Spec, numbers: Numbers, own: State, decision: Decision, belief:
     p = best_by_draws(wide, window.feasible, span=decision.span)
     top = xp.max(xp.where(window.feasible, at.cap, -1))
     over = lengths.averaged(numbers.length.over, lengths.weights(own.length), numbers.heat)
-    move = numbers.own.longest * over[at.heat[window.incumbent], top] * p
+    move = numbers.own.longest * row_of(row_of(over, row_of(at.heat, window.incumbent)), top) * p
     sizes = [len({offset[i] for offset in spec.offsets}) for i in range(len(spec.shape))]
     block = (-1, sizes[TOKENS], int(np.prod(sizes[TOKENS + 1 :])))
     there = xp.reshape(xp.astype(window.feasible & (at.cap == top), p.dtype), block)
@@ -262,15 +270,15 @@ def make(spec: Spec) -> Policy:
         return _start(spec, numbers)
 
     def belief(numbers: Numbers, state: State, question: Question, ids: Array) -> Belief:
-        return _belief(spec, numbers, state, question, ids)
+        return _belief(spec, _beside(numbers, state.theta), state, question, ids)
 
     def probs(numbers: Numbers, state: State, decision: Decision, held: Belief) -> Array:
-        return _probs(spec, numbers, _of(state, decision.task), decision, held)
+        return _probs(spec, _beside(numbers, state.theta), _of(state, decision.task), decision, held)
 
     def update(numbers: Numbers, state: State, decision: Decision, choice: Choice, feedback: Feedback) -> State:
         return _update(spec, numbers, state, (decision, choice, feedback))
 
     def outlook(numbers: Numbers, state: State, question: Question) -> Array:
-        return _outlook(spec, numbers, state, question)
+        return _outlook(spec, _beside(numbers, state.theta), state, question)
 
     return Policy(init, None, belief, probs, update, outlook)

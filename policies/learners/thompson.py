@@ -10,8 +10,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from envs.arrays import Array, namespace, normal_cdf
+from envs.arrays import Array, namespace
 from policies.base import Belief, Decision, Policy, Spec
 from policies.linear import LinearParams, linear_model
 from policies.masses import TIE
@@ -36,11 +37,30 @@ def best_by_draws(draws: Array, feasible: Array, *, span: Array) -> Array:
     actions, 256 about 0.1 (measured, as for independent random draws).
     """
     xp = namespace(draws)
-    low = xp.min(draws) - 1.0
-    held = xp.where(feasible[:, None], draws, low)
-    wins = xp.astype(held >= xp.max(held, axis=0)[None, :] - TIE * span, draws.dtype)
-    wins = xp.where(feasible[:, None], wins, xp.zeros_like(wins))
-    return xp.mean(wins / xp.sum(wins, axis=0)[None, :], axis=-1)
+    held = xp.where(feasible[:, None], draws, -np.inf)
+    wins = xp.astype(held >= (xp.max(held, axis=0) - TIE * span)[None, :], draws.dtype)
+    share = 1.0 / (xp.sum(wins, axis=0) * draws.shape[1])
+    return wins @ share
+
+
+@cache
+def _rule() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n,) nodes in (0, 1) and weights of Gauss and Legendre's rule."""
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    return (nodes + 1.0) / 2.0, weights
+
+
+def _normal(z: Array) -> tuple[Array, Array]:
+    """CDF of a standard normal to 7.5e-8, and exp(-z^2 / 2), which it is made of; any shape.
+
+    Source: Abramowitz & Stegun (1964), 26.2.17.
+    """
+    xp = namespace(z)
+    t = 1.0 / (1.0 + 0.2316419 * xp.abs(z))
+    series = ((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782
+    bell = xp.exp(-0.5 * (z * z))
+    tail = 0.3989422804014327 * bell * (t * (series * t + 0.319381530))
+    return xp.where(z > 0.0, 1.0 - tail, tail), bell
 
 
 def best_by_quadrature(mean: Array, sd: Array, feasible: Array) -> Array:
@@ -49,28 +69,25 @@ def best_by_quadrature(mean: Array, sd: Array, feasible: Array) -> Array:
     The integral of each density times the product of the others' CDFs, on a grid from the
     best lower 4-sigma to the best upper 6-sigma point, renormalised. The grid widens
     exponentially from its lower end, where the narrowest density that matters lies: a posterior
-    that is narrow beside wide ones is resolved too. Total variation from the truth: below 4e-4
+    that is narrow beside wide ones is resolved too. No feasible CDF is below Phi(-4) there, so
+    the product of all may be divided by one. Total variation from the truth: below 4e-4
     for widths up to 1 : 1,000, below 1e-3 up to 1 : 100,000 (measured in the tests).
     """
     xp = namespace(mean)
     width = sd + 1e-9
     low = xp.min(mean - ABOVE * width) - 1.0
     lower = xp.where(feasible, mean - BELOW * width, low)
-    floor = xp.max(lower)
-    top = xp.max(xp.where(feasible, mean + ABOVE * width, low))
-    able = feasible & (mean + ABOVE * width >= floor)
-    nodes, weights = (xp.asarray(a) for a in np.polynomial.legendre.leggauss(NODES))
-    nodes, weights = xp.astype(nodes, mean.dtype), xp.astype(weights, mean.dtype)
+    upper = xp.where(feasible, mean + ABOVE * width, low)
+    floor, top = xp.max(lower), xp.max(upper)
+    able = feasible & (upper >= floor)
+    nodes, weights = (xp.astype(xp.asarray(part), mean.dtype) for part in _rule())
     scale = BELOW * xp.min(xp.where(lower >= floor, width, xp.max(width)))
-    growth = xp.exp(xp.log((top - floor) / scale + 1.0) * (nodes + 1.0) / 2.0)
-    at, weights = floor + scale * (growth - 1.0), weights * growth
-    z = (at[None, :] - mean[:, None]) / width[:, None]
-    cdf = normal_cdf(z)
-    logs = xp.log(xp.where(cdf > 1e-300, cdf, 1e-300 * xp.ones_like(cdf)))
-    logs = xp.where(able[:, None], logs, xp.zeros_like(logs))
-    rest = xp.sum(logs, axis=0)[None, :] - logs
-    density = xp.exp(rest - z * z / 2.0) / width[:, None]
-    mass = xp.where(able, xp.sum(density * weights[None, :], axis=-1), xp.zeros_like(mean))
+    growth = xp.exp(xp.log((top - floor) / scale + 1.0) * nodes)
+    z = ((floor - mean)[:, None] + (scale * (growth - 1.0))[None, :]) / width[:, None]
+    cdf, bell = _normal(z)
+    cdf = xp.where(able[:, None], cdf, 1.0)
+    beaten = xp.prod(cdf, axis=0) * (weights * growth)
+    mass = xp.where(able, xp.sum(bell / cdf * beaten[None, :], axis=-1) / width, 0.0)
     return mass / xp.sum(mass)
 
 

@@ -41,7 +41,7 @@ def averaged(table: Array, weight: Array, heat: Array) -> Array:
         heat: (T,) temperatures.
     """
     xp = namespace(weight)
-    calm, away = weight.T @ table[0], weight.T @ table[1]
+    calm, away = weight.T @ table[0, ...], weight.T @ table[1, ...]
     runs = xp.astype(heat[:, None] >= constant(weight, ONSETS)[None, :], weight.dtype)
     return (1.0 - runs) @ calm + runs @ away
 
@@ -62,7 +62,7 @@ def sampled(held: LengthTables, own: Array, at: tuple[Array, Array], *, n_draws:
     runs = heat[:, None] >= xp.take(constant(own, ONSETS), onset, axis=0)[None, :]
 
     def drawn(table: Array) -> Array:
-        calm, away = (xp.take(xp.take(part, curve, axis=0).T, cap, axis=0) for part in (table[0], table[1]))
+        calm, away = (xp.take(xp.take(part, curve, axis=0).T, cap, axis=0) for part in (table[0, ...], table[1, ...]))
         return xp.where(runs, away, calm)
 
     return drawn(held.over), drawn(held.sent)

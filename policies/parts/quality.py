@@ -13,7 +13,7 @@ import numpy as np
 
 from envs.arrays import Array, namespace, sigmoid
 from policies.draws import normal_draws
-from policies.parts.sampling import STEPS, constant, even, first_above
+from policies.parts.sampling import STEPS, constant, even, first_above, row_of
 from policies.parts.surfaces import plain, shapes
 
 __all__ = [
@@ -51,7 +51,7 @@ class QualityTables(NamedTuple):
     """What learning needs of a lattice whose points without max_tokens are Q; N shapes, D features.
 
     Attributes:
-        shapes: (N, Q).
+        shapes: (N, C) table of curves, by_curve: (C, N) the same; columns: (3, Q) those that a point adds up.
         amplitude: (2,) prior precision of an amplitude, and precision times mean.
         drawn: (Q, 2) mean and variance of quality over shapes and amplitudes, before any data.
         base: (Q,) mean of the plain belief, features: (Q, D).
@@ -62,6 +62,8 @@ class QualityTables(NamedTuple):
     """
 
     shapes: Array
+    by_curve: Array
+    columns: Array
     amplitude: Array
     drawn: Array
     base: Array
@@ -110,10 +112,13 @@ def tables(axes: tuple[tuple[float, ...], ...], settings: QualitySettings, *, co
         rank: features of the plain belief.
     """
     drawn, own, spread = shapes(axes, count), settings, plain(axes, rank)
-    mean, square = drawn.mean(axis=0), (drawn**2).mean(axis=0)
+    whole = drawn.table[:, drawn.columns].sum(axis=1)
+    mean, square = whole.mean(axis=0), (whole**2).mean(axis=0)
     variance = square * (own.amplitude**2 + own.amplitude_sd**2) - (own.amplitude * mean) ** 2
     return QualityTables(
-        shapes=drawn,
+        shapes=drawn.table,
+        by_curve=np.ascontiguousarray(drawn.table.T),
+        columns=drawn.columns,
         amplitude=own.amplitude_sd**-2.0 * np.array([1.0, own.amplitude]),
         drawn=np.stack([own.amplitude * mean, variance], axis=1),
         base=spread.mean,
@@ -151,7 +156,8 @@ def means(held: QualityTables, own: Quality) -> tuple[Array, Array]:
     """(Q,) posterior mean of the quality of whole answers, and () of the share that cut-off ones keep."""
     xp, w = namespace(own.theta), sigmoid(own.odds)
     weight, total = _weights(own)
-    shaped = (xp.exp(weight - total) * own.moment / own.precision) @ held.shapes
+    curves = (xp.exp(weight - total) * own.moment / own.precision) @ held.shapes
+    shaped = sum(xp.take(curves, held.columns[i, ...], axis=0) for i in range(3))
     flat = held.base + held.features @ own.theta
     return w * shaped + (1.0 - w) * flat, own.kept[1] / own.kept[0]
 
@@ -164,11 +170,13 @@ def sampled(held: QualityTables, own: Quality, point: Array, *, n_draws: int) ->
     weight, total = _weights(own)
     which = first_above(xp.cumulative_sum(xp.exp(weight - total)), pick)
     precision, moment = xp.take(own.precision, which, axis=0), xp.take(own.moment, which, axis=0)
-    amplitude = moment / precision + noise[d] / xp.sqrt(precision)
-    shaped = xp.take(xp.take(held.shapes, which, axis=0), point, axis=1).T * amplitude[None, :]
-    theta = own.theta[:, None] + own.root @ noise[:d]
+    amplitude = moment / precision + noise[d, :] / xp.sqrt(precision)
+    curves = xp.take(held.shapes, which, axis=0).T  # (C, r)
+    columns = xp.take(held.columns, point, axis=1)
+    shaped = sum(xp.take(curves, columns[i, ...], axis=0) for i in range(3)) * amplitude[None, :]
+    theta = own.theta[:, None] + own.root @ noise[:d, :]
     flat = xp.take(held.base, point, axis=0)[:, None] + xp.take(held.features, point, axis=0) @ theta
-    kept = xp.clip(own.kept[1] / own.kept[0] + noise[d + 1] / xp.sqrt(own.kept[0]), 0.0, 1.0)
+    kept = xp.clip(own.kept[1] / own.kept[0] + noise[d + 1, :] / xp.sqrt(own.kept[0]), 0.0, 1.0)
     return xp.where((split < sigmoid(own.odds))[None, :], shaped, flat), kept
 
 
@@ -198,7 +206,8 @@ class _Before(NamedTuple):
 
 def _before(held: QualityTables, own: Quality, answer: Answer) -> _Before:
     xp = namespace(own.theta)
-    row, features = held.shapes[:, answer.point], xp.take(held.features, answer.point, axis=0)
+    row = sum(row_of(held.by_curve, held.columns[i, answer.point]) for i in range(3))
+    features = xp.take(held.features, answer.point, axis=0)
     weight, total = _weights(own)
     shaped = xp.sum(xp.exp(weight - total) * own.moment / own.precision * row)
     w = sigmoid(own.odds)

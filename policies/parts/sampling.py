@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.arrays import Array, namespace
+from envs.arrays import Array, is_jax, namespace
 
-__all__ = ["STEPS", "constant", "even", "first_above"]
+__all__ = ["STEPS", "constant", "even", "first_above", "row_of"]
 
 STEPS = (0.6180339887498949, 0.7548776662466927, 0.8191725133961645)  # 1 / x where x^(d + 1) = x + 1, d = 1, 2, 3
 
@@ -26,11 +26,26 @@ def even(n: int, step: float) -> NDArray[np.float64]:
 
 
 def first_above(reach: Array, at: Array) -> Array:
-    """(r,) int32: the first entry of a cumulative sum (n,) that exceeds its total times `at` (r,).
+    """(r,) int64: the first entry of a cumulative sum (n,) that exceeds its total times `at` (r,).
 
     >>> first_above(np.array([1.0, 1.0, 4.0]), np.array([0.1, 0.3, 0.99])).tolist()
     [0, 2, 2]
     """
-    xp = namespace(reach)
-    below = xp.astype(reach[None, :] <= at[:, None] * reach[-1], xp.int32)
-    return xp.clip(xp.sum(below, axis=-1, dtype=xp.int32), 0, reach.shape[0] - 1)
+    xp, aim = namespace(reach), at * reach[-1]
+    if xp is np or is_jax(reach):
+        found = xp.astype(xp.searchsorted(reach, aim, side="right"), xp.int64)
+    else:  # a traced graph has no search
+        found = xp.sum(xp.astype(reach[None, :] <= aim[:, None], xp.int64), axis=-1, dtype=xp.int64)
+    return xp.clip(found, 0, reach.shape[0] - 1)
+
+
+def row_of(x: Array, index: Array) -> Array:
+    """`x[index]` of (r, ...) by a () index; a traced graph keeps its shapes through `take` alone.
+
+    >>> row_of(np.array([[1, 2], [3, 4]]), np.int32(1)).tolist()
+    [3, 4]
+    """
+    xp = namespace(x)
+    if xp is np or is_jax(x):
+        return x[index]
+    return xp.take(x, xp.reshape(xp.astype(index, xp.int64), (1,)), axis=0)[0, ...]

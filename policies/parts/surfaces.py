@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Prior", "plain", "shapes"]
+__all__ = ["Prior", "Shapes", "plain", "shapes"]
 
 Floats = NDArray[np.float64]
 Axes = tuple[tuple[float, ...], ...]
@@ -61,32 +61,51 @@ def _sigmoid(x: Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -60.0, 60.0))))
 
 
+class Shapes(NamedTuple):
+    """N surfaces as sums of three curves each: (N, C) table, and (3, Q) the columns that a point adds up."""
+
+    table: Floats
+    columns: NDArray[np.int32]
+
+
 @lru_cache(maxsize=32)
-def shapes(axes: Axes, count: int) -> Floats:
-    """(count, Q) plausible shapes of the quality surface, each up to its own amplitude.
+def shapes(axes: Axes, count: int) -> Shapes:
+    """Plausible shapes of the quality surface, each up to its own amplitude.
+
+    A curve over temperature, top_p and model, and one for each penalty: additive, so that a mean over
+    all shapes costs a few columns instead of every point.
 
     Args:
         axes: values of temperature, top_p, frequency and presence penalty, and model places.
         count: hypotheses.
     """
-    points = _grid(axes)
+    temperature, top_p, frequency, presence, models = axes
     rng = np.random.Generator(np.random.Philox(SEED))
-    t, p, f, r, m = points.T[:, :, None]
+    t, p, m = (part.ravel()[:, None] for part in np.meshgrid(temperature, top_p, models, indexing="ij"))
+    f, r = np.array(frequency)[:, None], np.array(presence)[:, None]
+
+    def evenly() -> Floats:  # a Latin hypercube: every number's own distribution is met exactly
+        return np.asarray((rng.permutation(count) + 0.5) / count)[None, :]
 
     def between(low: float, high: float) -> Floats:
-        return rng.uniform(low, high, (1, count))
+        return low + (high - low) * evenly()
 
     def some(share: float, high: float) -> Floats:
-        return np.where(rng.random((1, count)) < share, between(0.0, high), 0.0)
+        return np.maximum(evenly() - (1.0 - share), 0.0) * high / share
 
     cooled = between(0.3, 1.0) * (1.0 - p) ** between(0.4, 1.4)
     heat = t * (1.0 - cooled * _sigmoid((between(1.0, 1.6) - t) / between(0.05, 0.4)))
     cliff, width = between(0.9, 2.8), np.exp(between(np.log(0.04), np.log(0.45)))
     made = _sigmoid((cliff - heat) / width) / _sigmoid(cliff / width)
-    made = made - some(0.6, 0.6) * (heat - between(0.0, 2.0)) ** 2
-    made = made - some(0.8, 0.15) * (f - between(-0.4, 0.8)) ** 2 - some(0.8, 0.15) * (r - between(-0.4, 0.8)) ** 2
+    best = 2.0 * (1.0 - np.sqrt(between(0.0, 1.0)))  # anywhere on the axis, the cooler the likelier
+    made = np.maximum(made - some(0.6, 0.6) * (heat - best) ** 2, 0.0)
     made = made * np.where(m > 0, 1.0 + 0.3 * rng.standard_normal((1, count)), 1.0)
-    return np.ascontiguousarray(np.maximum(made, 0.0).T)
+    bent = [-some(0.8, 0.15) * (x - between(-0.4, 0.8)) ** 2 for x in (f, r)]
+    sizes = [len(axis) for axis in axes]
+    a, b, c, d, e = (part.ravel() for part in np.indices(sizes))
+    first = (a * sizes[1] + b) * sizes[4] + e
+    columns = np.stack([first, len(made) + c, len(made) + sizes[2] + d])
+    return Shapes(np.ascontiguousarray(np.concatenate([made, *bent]).T), columns.astype(np.int32))
 
 
 @lru_cache(maxsize=32)

@@ -22,11 +22,11 @@ from envs.randomness import Purpose, RoundNoise, episode_noise, sizes_of
 from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.traffic import Context
-from envs.world import Noise, Scenario
+from envs.world import Noise, Outcome, Scenario
 from experiments.compilations import counted
 from experiments.simulate import Plan, Trajectory, register, simulate
 from policies import approval, constraints
-from policies.base import Decision, Feedback, Window
+from policies.base import UNKNOWN, Decision, Feedback, Window
 from policies.build import BoundedPolicy, bounded
 from policies.constrained import BoundedState
 from policies.decide import Decided, Known, asked_in, decide
@@ -110,8 +110,8 @@ def in_numpy(case: str) -> tuple[list[Round], BoundedState]:
         done = decide(made.policy, made.params, state, context, known)
         rounds.append(Round(done, vector(made, state, done.decision), state))
         some = Noise(drawn.outcome.uniform[t], drawn.outcome.normal[t])
-        reward = here.world.outcome(here.params, now, context, done.choice.action_id, noise=some)[1]
-        feedback = Feedback(reward, np.bool_(True))
+        parts, reward = here.world.outcome(here.params, now, context, done.choice.action_id, noise=some)
+        feedback = Feedback(reward, np.bool_(True), parts)
         state = made.policy.update(made.params, state, done.decision, done.choice, feedback)
         clock = traffic.advance(clock, context.task)
     return rounds, state
@@ -172,8 +172,10 @@ def test_a_state_holds_int32_float64_and_bool_only(case: str) -> None:
 def test_feedback_that_is_not_valid_leaves_the_state_bit_equal(case: str) -> None:
     made, (rounds, last) = under_bounds(CASES[case]), in_numpy(case)
     done = rounds[-1].done
-    for reward in (np.float64(np.nan), np.float64(1e300)):
-        after = made.policy.update(made.params, last, done.decision, done.choice, Feedback(reward, np.bool_(False)))
+    parts = Outcome(*(np.float64(x) for x in (0.9, 300.0, 2000.0, 1e-3, 0.0, 1.0, 0.1)))
+    for reward, told in ((np.nan, UNKNOWN), (1e300, UNKNOWN), (1e300, parts)):
+        refused = Feedback(np.float64(reward), np.bool_(False), told)
+        after = made.policy.update(made.params, last, done.decision, done.choice, refused)
         for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(last), strict=True):
             np.testing.assert_array_equal(a, b)
 
@@ -302,15 +304,15 @@ def test_float32_stays_float32_through_a_whole_round(case: str) -> None:
         shapes = [jax.ShapeDtypeStruct(a.shape, kind) for a, kind in zip(arrays, kinds, strict=True)]
         return jax.tree.unflatten(jax.tree.structure(tree), shapes)
 
-    def one(params: Any, state: Any, context: Context, known: Any, reward: Any) -> tuple[Any, Any]:
+    def one(params: Any, state: Any, context: Context, known: Any, parts: Outcome) -> tuple[Any, Any]:
         done = decide(made.policy, params, state, context, known)
-        feedback = Feedback(reward, reward == reward)
+        feedback = Feedback(parts.quality, parts.quality == parts.quality, parts)
         return made.policy.update(params, state, done.decision, done.choice, feedback), done.masses
 
     state = narrow(made.policy.init(made.params))
     context = narrow(Context(np.int32(0), np.int32(0), features, np.int32(0)))
     known = narrow(Known(np.int32(0), np.float64(1.0), np.int32(0)))
-    after, masses = jax.eval_shape(one, narrow(made.params), state, context, known, narrow(np.float64(0.0)))
+    after, masses = jax.eval_shape(one, narrow(made.params), state, context, known, narrow(UNKNOWN))
     assert after == state  # dtypes and shapes, leaf by leaf
     assert masses.dtype == np.int32
 

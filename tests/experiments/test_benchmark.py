@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from experiments import benchmark, draws, exporting
+from experiments.recommending import Cost
 from experiments.results import load_results, load_summary
 from experiments.run import main
 from tests.compiled import small
@@ -56,13 +57,16 @@ def test_the_claim_fails_when_a_policy_is_slow(
 ) -> None:
     monkeypatch.setattr(benchmark, "_timed", lambda *_, **__: (1.0, 10.0, 1))
     monkeypatch.setattr(benchmark, "_help_seconds", lambda _: 1.0)
+    monkeypatch.setattr(benchmark, "cost_of", lambda _, decisions: Cost("fixed", 0.5, 1.0, decisions, 225))
     monkeypatch.setattr(draws, "speed", lambda *_, **__: draws.Speed(1.4e6, 17.0, (128, 256)))
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
-    assert main([*WORDS, f"hydra.run.dir={tmp_path}"]) == 0
-    claim, fast, double, memory, helped, *_ = load_summary(tmp_path).claims
+    words = [*WORDS, "experiment.served=[fixed]", f"hydra.run.dir={tmp_path}"]
+    assert main(words) == 0
+    claim, fast, double, memory, helped, served = load_summary(tmp_path).claims
+    assert served.holds is False
     assert (claim.measured, claim.holds) == ("10.0 CPU s", False)
     assert (fast.measured, fast.holds, double.holds) == ("1.40 M", False, None)
     assert (memory.measured, memory.holds) == ("+17.0 MiB", False)
     assert (helped.measured, helped.holds) == ("1.00 CPU s", False)
-    assert main([*WORDS, f"hydra.run.dir={tmp_path}", "strict=true"]) == 1
-    assert "4 of 5 claims fail" in capsys.readouterr().err
+    assert main([*words, "strict=true"]) == 1
+    assert "5 of 6 claims fail" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from policies.features import basis, lift, n_features, phi
+from policies.features import basis, lift, n_features, phi, whole_basis
 from tests.hand import SHARED, generator
 
 IDS = np.arange(20, dtype=np.int32)
@@ -68,3 +68,11 @@ def test_an_axis_of_one_value_has_no_column() -> None:
 def test_without_interactions_the_places_have_no_weight() -> None:
     plain = SHARED._replace(interactions=())
     assert phi(plain, np.ones(3), np.int32(0), IDS).shape == (20, 19)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_whole_basis_is_that_of_every_action(dtype: type) -> None:
+    whole = whole_basis(SHARED, like=np.zeros(1, dtype))
+    assert whole.dtype == dtype
+    assert np.array_equal(whole, basis(SHARED, IDS, like=np.zeros(1, dtype)))
+    assert np.array_equal(whole[[7, 3, 7]], basis(SHARED, np.array([7, 3, 7]), like=np.zeros(1, dtype)))
