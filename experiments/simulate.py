@@ -321,7 +321,8 @@ def simulate(
     fates = jax.tree.map(lambda leaf: leaf.astype(plan.precision), mail.leaves(plan.feedback))
     epsilon = np.asarray(0.0 if plan.epsilon is None else plan.epsilon, plan.precision)
     shared = (worlds, crowds, numbers, spans, epsilon, fates)
-    program = _Program(scenarios[0].world, policies[0].policy, mail.spec(plan.feedback), plan.precision, plan.epsilon is not None)
+    form, is_watched = mail.spec(plan.feedback), plan.epsilon is not None
+    program = _Program(scenarios[0].world, policies[0].policy, form, plan.precision, is_watched)
     sizes = sizes_of(program.world)
     source = (np.uint32(plan.master_seed), np.uint32(plan.purpose))
     size = min(SLAB, -(-len(plan.seeds) // CHUNK) * CHUNK)  # of the seeds alone: one noise program per plan

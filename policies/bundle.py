@@ -46,14 +46,22 @@ class LoadedPolicy:
     digest: str
     manifest: Mapping[str, Any]
 
-    def recommend(self, task: TaskFeatures, task_type: str, request_id: str) -> Recommendation:
-        """Parameters for one request; the same request id always gets the same answer.
+    def recommend(
+        self, task: TaskFeatures, task_type: str, request_id: str, *, prices: tuple[float, float] = (1.0, 1.0)
+    ) -> Recommendation:
+        """Parameters for one request; the same request id and prices always get the same answer.
+
+        Args:
+            task: what is known of the request.
+            task_type: its task type.
+            request_id: 1 to 1024 bytes of UTF-8.
+            prices: as `FrozenPolicy.recommend`.
 
         Raises:
             ValueError: an unknown task type, model or request id, as `FrozenPolicy.recommend`.
             TypeError: a request id that is not text.
         """
-        return self.policy.recommend(task, task_type, request_id)
+        return self.policy.recommend(task, task_type, request_id, prices=prices)
 
 
 def write_bundle(

@@ -2,7 +2,9 @@
 
 The uniform behind a draw is a keyed hash of the request id, so the same id gets the same
 answer from every copy of a policy, and a log row can be derived again. The masses are
-those of `policies.decide.weigh`, the function that simulation uses.
+those of `policies.decide.weigh`, the function that simulation uses. Time stands still: a policy
+whose exploration decays explores for ever as it did after the evaluations seen before it froze,
+none unless told; what a gate has judged was judged, and is served, at none.
 """
 
 import hashlib
@@ -91,6 +93,7 @@ class FrozenPolicy:
         features: how a task becomes a context vector.
         lattice: the actions.
         reward_span: width of the declared reward range; ties are told in its unit.
+        seen: (tasks,) evaluations of each task type before it froze: the time of every answer.
 
     Raises:
         ValueError: parts that do not fit each other, or an approved action that is outside the
@@ -106,6 +109,7 @@ class FrozenPolicy:
     features: FeatureSpec
     lattice: Lattice
     reward_span: float
+    seen: NDArray[np.int32]
 
     def __post_init__(self) -> None:
         """Refuse what could not answer, or would answer out of bounds."""
@@ -128,6 +132,7 @@ class FrozenPolicy:
             "spec.n_tasks": (self.spec.n_tasks, n_tasks),
             "task_types, distinct": (len(set(self.task_types)), n_tasks),
             "approved.shape": (np.shape(self.approved), (n_tasks,)),
+            "seen.shape": (np.shape(self.seen), (n_tasks,)),
             "limits.recorded.shape": (np.shape(self.limits.recorded), (n_tasks, self.lattice.size)),
             "limits.stride.shape": (np.shape(self.limits.stride), (axes, max(self.lattice.shape))),
             **{f"limits.{name}.shape": (np.shape(getattr(self.limits, name)), (axes,)) for name in Bounds._fields[:3]},
@@ -140,6 +145,8 @@ class FrozenPolicy:
             raise ValueError(f"limits.radius = {self.limits.radius.tolist()}, need 0 to {reach.tolist()} lattice steps")
         if np.any(self.limits.stride < 1):
             raise ValueError(f"limits.stride holds {np.min(self.limits.stride)}, need at least one lattice step")
+        if np.any(self.seen < 0):
+            raise ValueError(f"seen holds {np.min(self.seen)}, need a number of evaluations >= 0")
         if not (np.isfinite(self.reward_span) and self.reward_span > 0):
             raise ValueError(f"reward_span = {self.reward_span}, need a finite number > 0")
 
@@ -186,7 +193,7 @@ class FrozenPolicy:
         uniform = request_uniform(request_id, self.digest)
         index = np.int32(self.task_types.index(task_type))
         held = window(self.spec, self.limits, self.approved[index], index)
-        known = np.int32(0), np.float64(self.reward_span), np.array(prices, np.float64)
+        known = np.int32(self.seen[index]), np.float64(self.reward_span), np.array(prices, np.float64)
         asked = Decision(encode(task, self.features), index, *known, held)
         masses = weigh(learner_policy(self.params, self.spec.lean()), self.numbers, self.state, asked)
         slot = int(draw_slot(masses, np.int32(uniform)))
@@ -218,7 +225,12 @@ def _told(value: float | int | str) -> str:
 
 
 def freeze_policy(
-    scenario: Scenario, bounded: BoundedPolicy, *, state: Any, approved: NDArray[np.int32] | None = None
+    scenario: Scenario,
+    bounded: BoundedPolicy,
+    *,
+    state: Any,
+    approved: NDArray[np.int32] | None = None,
+    seen: NDArray[np.int32] | None = None,
 ) -> FrozenPolicy:
     """A bounded policy as it stands: what it has learned and what is approved.
 
@@ -227,6 +239,8 @@ def freeze_policy(
         bounded: its functions and numbers.
         state: the learner's own state (`BoundedState.inner`), arrays of any library and precision.
         approved: (tasks,) approved actions; None for the start of `bounded`.
+        seen: (tasks,) evaluations so far (`BoundedState.seen`), None for none: the time at which a policy that
+            depends on it was judged.
 
     Raises:
         ValueError: as `FrozenPolicy`.
@@ -243,6 +257,7 @@ def freeze_policy(
         features=scenario.population.spec,
         lattice=scenario.lattice,
         reward_span=scenario.reward_span,
+        seen=np.zeros(len(scenario.population.names), np.int32) if seen is None else np.asarray(seen, np.int32),
     )
 
 

@@ -82,14 +82,16 @@ def _strides(axis: Axis, stride: NDArray[np.int32]) -> dict[str, list[int]]:
 
 
 def _task_types(policy: FrozenPolicy) -> list[dict[str, object]]:
-    rows = zip(policy.task_types, policy.approved, policy.limits.recorded, strict=True)
+    """Per task type; evaluations are said where there were any, as time is all that they tell."""
+    rows = zip(policy.task_types, policy.approved, policy.limits.recorded, policy.seen, strict=True)
     return [
         {
             "name": name,
             "approved": {"action_id": int(action), "parameters": policy.lattice.parameters(int(action))},
             "unrecorded": _unrecorded(np.asarray(recorded)),
+            **({"evaluations": int(seen)} if seen else {}),
         }
-        for name, action, recorded in rows
+        for name, action, recorded, seen in rows
     ]
 
 

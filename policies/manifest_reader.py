@@ -4,6 +4,8 @@ Reading takes what it needs, builds the policy, renders its manifest again and r
 first field that differs from what the policy itself would say.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,7 @@ from policies.strict_json import BundleError, Node, canonical
 
 __all__ = ["MAX_BYTES", "read_files", "read_manifest"]
 
+MAX_EVALUATIONS = (1 << 31) - 1  # they are counted in 32 bits
 MAX_BYTES = 1 << 26  # of a file; a learner with 256 action slots and 12 features needs 1 MB
 FIELDS = (
     *("format_version", "created_by", "policy", "features", "lattice", "hard_limits", "trust_region"),
@@ -58,7 +61,7 @@ def read_manifest(root: Node, learned: Learned) -> FrozenPolicy:
     """
     part = dict(zip(FIELDS, root.members(*FIELDS), strict=True))
     lattice = _read_lattice(part["lattice"])
-    names, approved, recorded = _read_tasks(part["task_types"], lattice.size)
+    names, approved, recorded, seen = _read_tasks(part["task_types"], lattice.size)
     try:
         policy = FrozenPolicy(
             params=learned.params,
@@ -70,6 +73,7 @@ def read_manifest(root: Node, learned: Learned) -> FrozenPolicy:
             features=_read_features(part["features"]),
             lattice=lattice,
             reward_span=part["reward_span"].number(),
+            seen=seen,
         )
     except BundleError:
         raise
@@ -137,20 +141,30 @@ def _position(axis: Axis, node: Node) -> int:
     return axis.values.index(node.text())
 
 
-def _read_tasks(node: Node, size: int) -> tuple[tuple[str, ...], NDArray[np.int32], NDArray[np.bool_]]:
-    """Names, approved actions (tasks,) and what was recorded (tasks, actions)."""
+class _Tasks(NamedTuple):
+    """Names, approved actions (tasks,), what was recorded (tasks, actions), evaluations before (tasks,)."""
+
+    names: tuple[str, ...]
+    approved: NDArray[np.int32]
+    recorded: NDArray[np.bool_]
+    seen: NDArray[np.int32]
+
+
+def _read_tasks(node: Node, size: int) -> _Tasks:
     items = node.items()
-    names, approved, recorded = [], [], np.ones((len(items), size), np.bool_)
+    names, approved, recorded, seen = [], [], np.ones((len(items), size), np.bool_), []
     for row, item in zip(recorded, items, strict=True):
-        name, home, runs = item.members("name", "approved", "unrecorded")
+        fields = ("name", "approved", "unrecorded", *(("evaluations",) if "evaluations" in item.mapping() else ()))
+        name, home, runs, *told = item.members(*fields)
         names.append(name.text())
         approved.append(home.members("action_id", "parameters")[0].whole(lowest=0, highest=size - 1))
+        seen.append(sum(part.whole(lowest=1, highest=MAX_EVALUATIONS) for part in told))
         for run in runs.items():
             ends = [end.whole(lowest=0, highest=size - 1) for end in run.items()]
             if len(ends) != 2:
                 raise run.refuse("first and last action id of a run")
             row[ends[0] : ends[1] + 1] = False
-    return tuple(names), np.array(approved, np.int32), recorded
+    return _Tasks(tuple(names), np.array(approved, np.int32), recorded, np.array(seen, np.int32))
 
 
 def _read_features(node: Node) -> FeatureSpec:

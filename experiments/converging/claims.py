@@ -20,8 +20,9 @@ __all__ = [
     "kept",
     "power",
     "reached",
-    "recovered",
     "recommended_again",
+    "recovered",
+    "recovered_for_good",
     "statements",
 ]
 
@@ -59,13 +60,13 @@ def excess_approvals(found: NDArray[np.int64]) -> Claim:
     )  # fmt: skip
 
 
-def few_falls(found: Sequence[Falls]) -> Claim:
+def few_falls(found: Sequence[Falls], *, where: str = "") -> Claim:
     """Approvals after which the exact deployed value was lower by more than 0.05."""
     total, fallen = sum(one.approvals for one in found), sum(one.fallen for one in found)
     share = fallen / total if total else 0.0
     hi = clopper_pearson(fallen, total, confidence=0.95, side="upper").hi if total else 1.0
     return Claim(
-        "Approvals whose true value falls by more than 0.05", f"{share:.4f} ({fallen:,} of {total:,})",
+        f"Approvals whose true value falls by more than 0.05{where}", f"{share:.4f} ({fallen:,} of {total:,})",
         f"<= {MAX_FALLS:g}", f"upper bound {hi:.4f}", share <= MAX_FALLS,
     )  # fmt: skip
 
@@ -87,13 +88,20 @@ def power(what: str, hits: int, total: int) -> Claim:
 
 
 def recovered(found: Floats) -> Claim:
-    """Evaluations from a version swap until within tolerance for good, of runs that it drove out."""
+    """Evaluations from a version swap until within tolerance again, of runs that it drove out."""
     median = median_or_later(found)
     return _times(
         "After a version swap: evaluations until within tolerance again",
         found,
         (median, f"{MAX_SWAP}", median <= MAX_SWAP),
     )
+
+
+def recovered_for_good(found: Floats) -> Claim:
+    """The same until they leave it no more; reported: a run that ends 120 evaluations later has little time to stay."""
+    median = median_or_later(found)
+    told = _times("After a version swap: evaluations until within tolerance for good", found, (median, "", True))
+    return told._replace(required="reported", holds=None)
 
 
 def recommended_again(found: Floats) -> Claim:

@@ -23,6 +23,7 @@ from experiments.converging.scoring import (
     live,
     pooled,
     recovery,
+    returned,
 )
 from experiments.converging.surfaces import Surface, least_approvals
 from experiments.results import Claim
@@ -120,7 +121,10 @@ def cost_claims(judged: Judged) -> Iterator[Claim]:
     """Approvals beyond the fewest, and approvals that lose."""
     pairs = judged.of(judged.roles.calibrated)
     yield claims.excess_approvals(np.concatenate([excess(run, surface) for run, surface in pairs]))
-    yield claims.few_falls([falls(run, surface) for run, surface in pairs])
+    yield claims.few_falls([falls(run, surface) for run, surface in pairs], where=", calibrated presets")
+    strange = judged.of(judged.roles.outside)
+    if strange:
+        yield claims.few_falls([falls(run, surface) for run, surface in strange], where=", outside the prior")
 
 
 def claimed(judged: Judged, worlds: Sequence[str]) -> dict[tuple[str, str], NDArray[np.int64]]:
@@ -151,7 +155,8 @@ def drift_claims(judged: Judged, *, swap: str, price: str) -> Iterator[Claim]:
     onset, worlds = judged.roles.onset, sorted({run.where.world for run in judged.runs})
     swapped = judged.of(worlds, drift=swap)
     if swapped:
-        yield claims.recovered(np.concatenate([recovery(inside(run, s), onset) for run, s in swapped]))
+        yield claims.recovered(np.concatenate([returned(inside(run, s), onset) for run, s in swapped]))
+        yield claims.recovered_for_good(np.concatenate([recovery(inside(run, s), onset) for run, s in swapped]))
     priced = judged.of(worlds, drift=price)
     if priced:
         yield claims.recommended_again(np.concatenate([_first_inside(run, s, onset) for run, s in priced]))

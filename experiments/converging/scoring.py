@@ -25,6 +25,7 @@ __all__ = [
     "median_or_later",
     "pooled",
     "recovery",
+    "returned",
     "reliability",
     "share_of",
 ]
@@ -116,6 +117,16 @@ def inside_for_good(within: Bools) -> Bools:
     [[False, False, True, True]]
     """
     return np.asarray(np.logical_and.accumulate(within[:, ::-1], axis=1)[:, ::-1])
+
+
+def returned(within: Bools, onset: int) -> Floats:
+    """(m,) evaluations from a change until first within tolerance again; arguments and seeds as `recovery`.
+
+    >>> returned(np.array([[True, False, False, True, True], [True, False, True, False, False]]), 1).tolist()
+    [2.0, 1.0]
+    """
+    after = within[within[:, onset - 1] & ~within[:, onset], onset:]
+    return np.where(after.any(axis=1), after.argmax(axis=1), np.inf).astype(np.float64)
 
 
 def recovery(within: Bools, onset: int) -> Floats:

@@ -50,7 +50,7 @@ class Params:
     kept_sd: float = field(default=0.2, metadata={"gt": 0.0, "le": 1.0, "unit": "share that cut-off answers keep"})
     alarm: float = field(default=6.0, metadata={"gt": 0.0, "le": 1e3, "unit": "nats in favour of starting afresh"})
     remembered: float = field(default=0.2, metadata={"gt": 0.0, "lt": 1.0, "unit": "of the evidence, after an alarm"})
-    shapes: int = field(default=4000, metadata={"ge": 64, "le": 10**5, "static": True, "unit": "hypotheses"})
+    shapes: int = field(default=6000, metadata={"ge": 64, "le": 10**5, "static": True, "unit": "hypotheses"})
     rank: int = field(default=40, metadata={"ge": 4, "le": 256, "static": True, "unit": "features of the plain belief"})
     n_draws: int = field(default=64, metadata={"ge": 2, "le": 4096, "static": True, "unit": "posterior draws, even"})
 
@@ -187,7 +187,8 @@ def _outlook(spec: Spec, numbers: Numbers, state: State, question: Question) -> 
     )
     made = whole * (1.0 - (1.0 - kept) * over)
     room = (lost.reserved * numbers.caps / 4096.0)[None, :, None, None]
-    return xp.reshape(row_of(numbers.worth, question.task)[0] * made - lost.fixed - lost.each * sent / 1e3 - room, (-1,))
+    spent = lost.fixed + lost.each * sent / 1e3 + room
+    return xp.reshape(row_of(numbers.worth, question.task)[0] * made - spent, (-1,))
 
 
 def _belief(spec: Spec, numbers: Numbers, state: State, question: Question, ids: Array) -> Belief:

@@ -110,7 +110,7 @@ def shapes(axes: Axes, count: int) -> Shapes:
 
 @lru_cache(maxsize=32)
 def plain(axes: Axes, rank: int) -> Prior:
-    """The prior without opinion; arguments as `informed`."""
+    """The prior without opinion; `axes` as in `shapes`, `rank` features."""
     points = _grid(axes)
     covariance = LEVEL_SD**2 + REST_SD**2 * _kernel(points, REST_SCALES)
     for axis, (sd, scale) in enumerate(zip(CURVE_SDS, CURVE_SCALES, strict=True)):

@@ -301,6 +301,14 @@ def test_cold_starts_raise_the_mean_latency_by_their_share_of_the_mean_wait(shar
     np.testing.assert_allclose(gap, share * 45_000.0, rtol=1e-10)
 
 
+def test_prices_move_with_the_drift_and_only_with_it() -> None:
+    moved = world_of("gsm8k_small", drift=(DriftParams(onset=5, output_price_factor=2.0, input_price_factor=0.5),))
+    for t, wanted in ((4, [1.0, 1.0]), (5, [0.5, 2.0])):
+        np.testing.assert_allclose(moved.world.prices(moved.params, np.int32(t)), wanted, rtol=0, atol=1e-15)
+    assert moved.prices == ((0.2, 1.25),)
+    assert moved.worth == ((1.0, 80.0, 0.005, 0.0, 0.05, 0.0),) * 2  # quality, cost, latency, tokens, reservation, failure
+
+
 def test_every_task_type_has_its_own_weights() -> None:
     scenario = world_of("busy binomial 0")
     parts, rewards = scenario.parts()

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from envs.tasks import TaskFeatures
 from policies.bundle import BundleError, LoadedPolicy, load, main, write_bundle
 from policies.frozen import FrozenPolicy, freeze_policy
+from policies.learners import decomposed
 from tests.examples import LEARNERS, run_policy, small_world, two_models
 
 WORLD = small_world()
@@ -51,6 +52,29 @@ def test_every_learner_answers_every_request_as_before_it_was_written(learner: s
         assert here[:3] == there[:3]
         assert np.array_equal(here.masses, there.masses)
         assert here[4:7] == there[4:7]
+
+
+def test_prices_reach_a_policy_that_knows_them(tmp_path: Path) -> None:
+    """Output tokens fifty times dearer: a policy that composes its reward from prices answers otherwise."""
+    run = run_policy(decomposed.Params(shapes=64, rank=4, n_draws=16), n_rounds=4)
+    before = freeze_policy(WORLD, run.bounded, state=run.state.inner, approved=run.state.approved)
+    write_bundle(tmp_path / "bundle", before, version="0.1.0", evidence={})
+    after, asked = load(tmp_path / "bundle"), (TASKS[15], "long", "r-1")
+    dear = after.recommend(*asked, prices=(1.0, 50.0))
+    assert np.array_equal(dear.masses, before.recommend(*asked, prices=(1.0, 50.0)).masses)
+    usual = after.recommend(*asked)
+    assert np.array_equal(usual.masses, after.recommend(*asked, prices=(1.0, 1.0)).masses)
+    assert not np.array_equal(usual.masses, dear.masses)
+    deaf = load(write(tmp_path / "another", "thompson shared"))
+    assert np.array_equal(deaf.recommend(*asked, prices=(1.0, 50.0)).masses, deaf.recommend(*asked).masses)
+
+
+def test_the_time_at_which_a_policy_froze_comes_back(tmp_path: Path) -> None:
+    before = replace(frozen("epsilon_greedy shared"), seen=np.array([0, 31], np.int32))
+    write_bundle(tmp_path / "bundle", before, version="0.1.0", evidence={})
+    after = load(tmp_path / "bundle")
+    assert after.policy.seen.tolist() == [0, 31]
+    assert [kind.get("evaluations") for kind in after.manifest["task_types"]] == [None, 31]
 
 
 @pytest.mark.parametrize("learner", ["uniform", "thompson shared", "softmax disjoint"])

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from envs.tasks import TaskFeatures
+from envs.tasks import TaskFeatures, encode
 from envs.traffic import Context
 from policies.decide import Known, decide
 from policies.frozen import FrozenPolicy, freeze_policy, request_uniform
+from policies.learners import epsilon_greedy
 from policies.masses import TOTAL
 from tests.examples import LEARNERS, LIMITS, Run, numbers, run_policy, small_world
 
@@ -105,6 +106,32 @@ def test_approved_parameters_are_the_start_unless_given() -> None:
     policy = freeze_policy(WORLD, LEARNED.bounded, state=LEARNED.state.inner)
     assert np.array_equal(policy.approved, LEARNED.bounded.params.start)
     assert policy.digest == POLICY.digest  # an approval is an event, not another policy
+
+
+def test_exploration_that_decays_stands_where_it_was_when_the_policy_froze() -> None:
+    """Half of all decisions at t = 0, half of that after 20 evaluations; the floor is a tenth."""
+    run = run_policy(epsilon_greedy.Params(epsilon=0.5, halving=20.0))
+    told = np.array([20, 10**6], np.int32)
+    first, later = frozen(run), frozen(run, seen=told)
+    assert first.seen.tolist() == [0, 0]
+    assert first.digest == later.digest  # when it froze is an event, not another policy
+    for kind, task, share in ((0, "short", 0.25), (1, "long", 0.1)):
+        begun, answer = (one.recommend(TASKS[0], task, "r") for one in (first, later))
+        context = Context(np.int32(0), np.int32(kind), encode(TASKS[0], WORLD.population.spec), np.int32(0))
+        known = Known(told[kind], np.float64(WORLD.reward_span), np.int32(answer.uniform))
+        engine = decide(run.bounded.policy, run.bounded.params, run.state, context, known)
+        assert np.array_equal(answer.masses, engine.masses)
+        n = np.count_nonzero(answer.masses)
+        assert answer.masses.max() / TOTAL == pytest.approx(1 - share + share / n, abs=n / TOTAL)
+        assert begun.masses.max() / TOTAL == pytest.approx(0.5 + 0.5 / n, abs=n / TOTAL)
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"), [([1], r"seen.shape = \(1,\), need \(2,\)"), ([0, -1], "seen holds -1, need a number")]
+)
+def test_evaluations_that_can_not_have_been_are_refused(seen: list[int], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(POLICY, seen=np.array(seen, np.int32))
 
 
 def test_narrow_arrays_are_widened_exactly() -> None:

@@ -167,6 +167,21 @@ def test_strides_that_no_policy_has_are_refused(value: Any, words: str) -> None:
         read(sealed(at("trust_region", "max_tokens", "strides", value=value)))
 
 
+def test_evaluations_come_back_and_are_said_only_where_there_were_any() -> None:
+    made = render(replace(POLICY, seen=np.array([0, 7], np.int32)), version="0.1.0", evidence={})
+    assert ["evaluations" in kind for kind in made["task_types"]] == [False, True]  # type: ignore[attr-defined]  # a list
+    assert read(made).seen.tolist() == [0, 7]
+    assert read(MANIFEST).seen.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("value", [0, -3, 2**31, 2.5, "7"])
+def test_evaluations_that_can_not_have_been_are_refused(value: Any) -> None:
+    with pytest.raises(
+        BundleError, match=r"task_types\[1\].evaluations = .*, need a whole number in \[1, 2147483647\]"
+    ):
+        read(sealed(at("task_types", 1, "evaluations", value=value)))
+
+
 def test_any_edit_without_a_fitting_digest_is_refused() -> None:
     made = copy.deepcopy(MANIFEST)
     at("evidence", "gate", "lower_bound", value=0.02)(made)

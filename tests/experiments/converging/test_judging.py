@@ -53,9 +53,10 @@ def test_costs_are_those_of_calibrated_worlds_without_drift():
         run([[0, 3, 0, 3]], world="out"),
         run([[0, 3, 0, 3]], world="a", drift="x"),
     ]
-    approvals, falls = cost_claims(judged(*runs))
+    approvals, falls, outside = cost_claims(judged(*runs))
     assert approvals.measured == "1"  # three approvals where two are needed
     assert falls.measured == "0.3333 (1 of 3)"
+    assert outside.measured == "0.6667 (2 of 3)"
 
 
 def test_false_claims_count_runs_with_any_task_type():
@@ -76,8 +77,11 @@ def test_recovery_after_a_swap_and_after_a_price_change():
     swapped = run([[0, 0, 0, 14]], world="a", drift="swap")
     priced = run([[0, 0, 0, 14]], world="b", drift="price", recommended=np.array([[0, 0, 14, 14]]))
     drifting = [surface(values=table, begins=(0, 2), world=f"{w}, {d}") for w, d in (("a", "swap"), ("b", "price"))]
-    swap, recommended, deployed = drift_claims(judged(swapped, priced, surfaces=drifting), swap="swap", price="price")
-    assert swap.measured == "median 1"
+    swap, for_good, recommended, deployed = drift_claims(
+        judged(swapped, priced, surfaces=drifting), swap="swap", price="price"
+    )
+    assert swap.measured == for_good.measured == "median 1"
+    assert for_good.holds is None
     assert recommended.measured == "median 0"
     assert deployed.measured == "median -1"  # one evaluation, two approvals at the least
 
