@@ -18,6 +18,7 @@ from envs.surfaces import llm_outcome
 from envs.world import Scenario
 from experiments import draws
 from experiments.compilations import counted
+from experiments.converging.calling import opened
 from experiments.exporting import finish
 from experiments.measurement import Measurement
 from experiments.recommending import Cost, cost_of, recommendation_claims
@@ -85,7 +86,7 @@ def run(job: Job) -> Summary:
     )
     results.extend(_speed_rows(single))
     with Progress() as served, served.stage("recommend", len(_served(params)), unit="learners") as advance:
-        costs = [_served_cost(name, params, advance) for name in _served(params)]
+        costs = _costs(params, advance)
     for cost in costs:
         for measure, value in (("recommendation_p50_ms", cost.p50_ms), ("recommendation_p99_ms", cost.p99_ms)):
             results.add(Measurement(section="speed", measure=measure, policy=cost.policy, n=cost.k, value=value))
@@ -115,10 +116,15 @@ def _served(params: Params) -> tuple[str, ...]:
     return params.served or tuple(presets.names("policy"))
 
 
-def _served_cost(name: str, params: Params, advance: Callable[[int], None]) -> Cost:
-    cost = cost_of(presets.load("policy", name), decisions=params.decisions)
-    advance(1)
-    return cost
+def _costs(params: Params, advance: Callable[[int], None]) -> list[Cost]:
+    """Of every learner, in a process of its own with one BLAS thread: waiting threads would count as work."""
+    with opened(1) as pool:
+        assert pool is not None
+        costs = []
+        for name in _served(params):
+            costs.append(pool.submit(cost_of, presets.load("policy", name), decisions=params.decisions).result())
+            advance(1)
+    return costs
 
 
 def _small_world() -> Scenario:

@@ -94,7 +94,7 @@ class Trajectory(NamedTuple):
 
 def register(numbers: Any) -> None:
     """Make the dataclasses of a learner's numbers JAX trees, once: numbers are leaves, `static` fields structure."""
-    if dataclasses.is_dataclass(numbers):
+    if dataclasses.is_dataclass(numbers) and not isinstance(numbers, type):
         _register_once(type(numbers))
     for part in numbers if isinstance(numbers, tuple) else ():
         register(part)

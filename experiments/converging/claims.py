@@ -39,16 +39,18 @@ def reached(what: str, share: Share, *, least: float, bound: float | None = None
     return _share(f"Reached {what}", share, required=required, holds=holds)
 
 
-def kept(what: str, share: Share, *, least: float) -> Claim:
-    """Share of runs that began within tolerance and never left it."""
+def kept(what: str, share: Share, *, least: float | None) -> Claim:
+    """Share, of runs that began within tolerance, inside from there to the end; reported if nothing is required."""
+    if least is None:
+        return _share(f"Kept {what}", share, required="reported", holds=None)
     return _share(f"Kept {what}", share, required=f">= {least:g}", holds=share.share >= least)
 
 
-def _share(text: str, share: Share, *, required: str, holds: bool) -> Claim:
+def _share(text: str, share: Share, *, required: str, holds: bool | None) -> Claim:
     if not share.total:
         return Claim(text, "no run began there", "reported", "0 runs", None)
     words = f"{share.share:.3f} ({share.hits:,} of {share.total:,})"
-    return Claim(text, words, required, f"lower bound {share.lo:.3f}", bool(holds))
+    return Claim(text, words, required, f"lower bound {share.lo:.3f}", None if holds is None else bool(holds))
 
 
 def excess_approvals(found: NDArray[np.int64]) -> Claim:

@@ -95,7 +95,9 @@ def convergence_claims(judged: Judged) -> Iterator[Claim]:
     for start, shares in held.items():
         yield claims.reached(f"by {middle}, {many}, {SPOKEN[start]}", shares[0], least=0.90)
     stayed = pooled([one for each in found.values() for one in each], "kept")
-    yield claims.kept(f"from evaluation 1 to {last} and beyond, {many}, either start", stayed[0], least=0.98)
+    yield claims.kept(f"by {last}, {many}, either start", stayed[1], least=0.98)
+    if stayed[0].by < last:
+        yield claims.kept(f"by {middle}, {many}, either start", stayed[0], least=None)
     yield from _shared_claims(judged)
     for world, start in product(roles.outside, SPOKEN):
         each = [converged(run, surface, by=(last,)) for run, surface in judged.of((world,), start)]

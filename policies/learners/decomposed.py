@@ -165,9 +165,10 @@ def _of(state: State, task: Array) -> State:
 
 def _beside(numbers: Numbers, like: Array) -> Numbers:
     """The numbers with their tables in the library of `like`: a traced graph is handed NumPy's."""
-    xp, tables = namespace(like), numbers[2:4]
-    held = (type(table)(*(xp.asarray(part) for part in table)) for table in tables)
-    return Numbers(numbers.own, numbers.floor, *held, *(xp.asarray(part) for part in numbers[4:]))
+    xp = namespace(like)
+    curves = QualityTables(*(xp.asarray(part) for part in numbers.quality))
+    sizes = LengthTables(*(xp.asarray(part) for part in numbers.length))
+    return Numbers(numbers.own, numbers.floor, curves, sizes, *(xp.asarray(part) for part in numbers[4:]))
 
 
 def _bill(numbers: Numbers, own: State, question: Question) -> bills.Bill:

@@ -65,7 +65,7 @@ class Shapes(NamedTuple):
     """N surfaces as sums of three curves each: (N, C) table, and (3, Q) the columns that a point adds up."""
 
     table: Floats
-    columns: NDArray[np.int32]
+    columns: NDArray[np.int64]  # as a traced graph gathers
 
 
 @lru_cache(maxsize=32)
@@ -105,7 +105,7 @@ def shapes(axes: Axes, count: int) -> Shapes:
     a, b, c, d, e = (part.ravel() for part in np.indices(sizes))
     first = (a * sizes[1] + b) * sizes[4] + e
     columns = np.stack([first, len(made) + c, len(made) + sizes[2] + d])
-    return Shapes(np.ascontiguousarray(np.concatenate([made, *bent]).T), columns.astype(np.int32))
+    return Shapes(np.ascontiguousarray(np.concatenate([made, *bent]).T), columns.astype(np.int64))
 
 
 @lru_cache(maxsize=32)

@@ -57,7 +57,7 @@ def test_the_claim_fails_when_a_policy_is_slow(
 ) -> None:
     monkeypatch.setattr(benchmark, "_timed", lambda *_, **__: (1.0, 10.0, 1))
     monkeypatch.setattr(benchmark, "_help_seconds", lambda _: 1.0)
-    monkeypatch.setattr(benchmark, "cost_of", lambda _, decisions: Cost("fixed", 0.5, 1.0, decisions, 225))
+    monkeypatch.setattr(benchmark, "_costs", lambda params, _: [Cost("fixed", 0.5, 1.0, params.decisions, 225)])
     monkeypatch.setattr(draws, "speed", lambda *_, **__: draws.Speed(1.4e6, 17.0, (128, 256)))
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     words = [*WORDS, "experiment.served=[fixed]", f"hydra.run.dir={tmp_path}"]

@@ -1,5 +1,7 @@
 """Tables of the length of answers, against scipy's log-normal and numerical integrals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -11,7 +13,7 @@ CAPS = (64.0, 192.0, 512.0, 4096.0)
 HELD = length_tables(CAPS)
 
 
-def length(curve: int, away: int) -> object:
+def length(curve: int, away: int) -> Any:
     """The distribution of the uncut length under a hypothesis."""
     median = np.exp(HELD.log_median[curve] + away * RUNAWAY)
     return lognorm(HELD.spread[curve], scale=median)
@@ -33,7 +35,7 @@ def test_prior_weights_sum_to_one_and_do_not_prefer_an_onset_or_a_spread() -> No
 
 @pytest.mark.parametrize("away", [0, 1])
 def test_an_answer_is_over_its_cap_with_the_log_normal_tail(away: int) -> None:
-    tail = np.array([length(i, away).sf(CAPS) for i in range(len(HELD.log_median))])  # type: ignore[attr-defined]
+    tail = np.array([length(i, away).sf(CAPS) for i in range(len(HELD.log_median))])
     assert HELD.over[away] == pytest.approx(tail, rel=1e-9, abs=1e-15)
     assert HELD.log_over[away] == pytest.approx(np.log(np.maximum(tail, 1e-12)), abs=1e-9)
 
@@ -43,7 +45,7 @@ def test_an_answer_is_over_its_cap_with_the_log_normal_tail(away: int) -> None:
 def test_tokens_sent_are_the_mean_of_what_the_cap_leaves(curve: int, away: int) -> None:
     """E min(L, m) is the integral of P(L > x) from 0 to m."""
     for cap, sent in zip(CAPS, HELD.sent[away, curve], strict=True):
-        area = quad(length(curve, away).sf, 0.0, cap, limit=400, epsabs=1e-9)[0]  # type: ignore[attr-defined]
+        area = quad(length(curve, away).sf, 0.0, cap, limit=400, epsabs=1e-9)[0]
         assert sent == pytest.approx(area, rel=1e-7)
 
 

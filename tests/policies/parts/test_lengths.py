@@ -42,7 +42,7 @@ def likelihood(heat: float, cap: int, tokens: float, *, cut: bool) -> np.ndarray
     centre = HELD.log_median[:, None] + RUNAWAY * (heat >= np.array(ONSETS))[None, :]
     spread = HELD.spread[:, None] + 0.0 * centre
     if cut:
-        return np.log(np.maximum(norm.sf(np.log(CAPS[cap]), centre, spread), 1e-12))
+        return np.asarray(np.log(np.maximum(norm.sf(np.log(CAPS[cap]), centre, spread), 1e-12)))
     return np.asarray(norm.logpdf(np.log(tokens), centre, spread) + 0.5 * np.log(2 * np.pi))
 
 

@@ -52,7 +52,7 @@ def test_more_features_than_points_are_zero() -> None:
 def drawn(count: int = 400) -> np.ndarray:
     """(count, T, P, F, R, M) shapes as a grid: a point adds up three columns of the table."""
     held = shapes(AXES, count)
-    return held.table[:, held.columns].sum(axis=1).reshape(count, 5, 2, 2, 1, 2)
+    return np.asarray(held.table[:, held.columns].sum(axis=1).reshape(count, 5, 2, 2, 1, 2))
 
 
 def test_shapes_are_the_same_each_time_and_no_two_are_alike() -> None:
