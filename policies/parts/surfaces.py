@@ -99,7 +99,8 @@ def shapes(axes: Axes, count: int) -> Shapes:
     made = _sigmoid((cliff - heat) / width) / _sigmoid(cliff / width)
     best = 2.0 * (1.0 - np.sqrt(between(0.0, 1.0)))  # anywhere on the axis, the cooler the likelier
     made = np.maximum(made - some(0.6, 0.6) * (heat - best) ** 2, 0.0)
-    made = made * np.where(m > 0, 1.0 + 0.3 * rng.standard_normal((1, count)), 1.0)
+    factor = 1.0 + 0.3 * rng.standard_normal((max(len(models) - 1, 1), count))  # of every model after the first
+    made = made * np.where(m > 0, factor[np.maximum(m[:, 0].astype(np.int64) - 1, 0)], 1.0)
     bent = [-some(0.8, 0.15) * (x - between(-0.4, 0.8)) ** 2 for x in (f, r)]
     sizes = [len(axis) for axis in axes]
     a, b, c, d, e = (part.ravel() for part in np.indices(sizes))
