@@ -306,7 +306,8 @@ def test_prices_move_with_the_drift_and_only_with_it() -> None:
     for t, wanted in ((4, [1.0, 1.0]), (5, [0.5, 2.0])):
         np.testing.assert_allclose(moved.world.prices(moved.params, np.int32(t)), wanted, rtol=0, atol=1e-15)
     assert moved.prices == ((0.2, 1.25),)
-    assert moved.worth == ((1.0, 80.0, 0.005, 0.0, 0.05, 0.0),) * 2  # quality, cost, latency, tokens, reservation, failure
+    # quality, cost, latency, tokens, reservation, failure
+    assert moved.worth == ((1.0, 80.0, 0.005, 0.0, 0.05, 0.0),) * 2
 
 
 def test_every_task_type_has_its_own_weights() -> None:

@@ -9,7 +9,7 @@ from policies.base import Spec
 from policies.features import phi
 from policies.learners.thompson import Params
 from policies.linear import linear_model
-from tests.hand import DISJOINT, SHARED, SPECS, choice, decision, feedback, generator, leaves, window, question
+from tests.hand import DISJOINT, SHARED, SPECS, choice, decision, feedback, generator, leaves, question, window
 
 PARAMS = Params(prior_mean=0.2, prior_sd=0.7, noise_sd=0.3)
 ALL = np.arange(20, dtype=np.int32)

@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from envs import presets
 from experiments.converging.cases import named
 from experiments.converging.doubting import first_claim
 from experiments.converging.surfaces import surfaces_of
+from policies.constraints import Params as ConstraintParams
 from tests.hand_runs import run
 
 PLACE = named("gsm8k_small", "bad")
 
 
 def _runs(reward):
-    one = surfaces_of(PLACE, presets.load("constraints", "mission"), evaluations=220)[0]
+    one = surfaces_of(PLACE, ConstraintParams(), evaluations=220)[0]
     best, rng = int(one.values[0].argmax()), np.random.default_rng(0)
     action = np.where(rng.random((8, 220)) < 0.5, one.start, best).astype(np.int32)
     centre = np.where(np.arange(220) < 20, one.start, best).astype(np.int32) + np.zeros((8, 1), np.int32)

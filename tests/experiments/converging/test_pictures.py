@@ -55,7 +55,7 @@ def test_reliability_has_a_panel_per_group_and_labels_what_is_not_rare():
 def test_paths_pass_through_the_approved_points():
     figure = path_figure([Panel(surface(), run([[START, START, 4, 1, 1]]))], columns=1)
     axes = figure.axes[0]
-    lines = [line for line in axes.lines if len(line.get_xdata()) == 3]
+    lines = [line for line in axes.lines if np.size(line.get_xdata()) == 3]
     heat, caps = np.asarray(lines[0].get_xdata()), np.asarray(lines[0].get_ydata())
     np.testing.assert_allclose(heat, [0.4, 0.1, 0.0], atol=0.03)  # moved by at most .28 of a step
     np.testing.assert_allclose(caps, [312, 212, 212], atol=28.1)

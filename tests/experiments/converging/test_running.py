@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from envs import presets
 from envs.drift import Params as DriftParams
 from experiments.convergence import run_policies, train_plan
 from experiments.converging.cases import Case, Named, scenario_of
 from experiments.converging.running import Ask, Setting, answer, by_key, has_outlook, joined, survey, under
 from policies import approval
+from policies.constraints import Params as ConstraintParams
 from policies.learners import thompson, ucb1
 from tests.compiled import LEARNER, LIMITS, N_ROUNDS, PARAMS, SEEDS
 from tests.hand_runs import run
@@ -53,7 +53,7 @@ def test_a_policy_without_a_belief_follows_two_sample():
 
 
 def test_who_has_an_outlook():
-    constraints = presets.load("constraints", "mission")
+    constraints = ConstraintParams()
     assert has_outlook(PLACE, thompson.Params(), constraints)
     assert not has_outlook(PLACE, ucb1.Params(), constraints)
 

@@ -8,6 +8,7 @@ from envs.oracle import best_of_types, type_values
 from experiments.converging.cases import BAD, named, scenario_of
 from experiments.converging.surfaces import least_approvals, reachable, surfaces_of
 from policies.build import make_spec
+from policies.constraints import Params as ConstraintParams
 from policies.constraints import bounds, legal, window
 from tests.hand_runs import START, VALUES, surface
 
@@ -49,7 +50,7 @@ def test_best_in_reach_by_hand():
 
 
 def test_best_in_reach_is_that_of_the_policys_own_window():
-    world, constraints = named("gsm8k_small", BAD), presets.load("constraints", "mission")
+    world, constraints = named("gsm8k_small", BAD), ConstraintParams()
     one, scenario = surfaces_of(world, constraints, evaluations=220)[1], scenario_of(world)
     limits = bounds(scenario.lattice, constraints, recorded=scenario.recorded)
     spec = make_spec(scenario, constraints, presets.load("policy", "uniform"))
@@ -59,7 +60,7 @@ def test_best_in_reach_is_that_of_the_policys_own_window():
 
 
 def test_surfaces_are_the_oracles():
-    world, constraints = named("gsm8k_small"), presets.load("constraints", "mission")
+    world, constraints = named("gsm8k_small"), ConstraintParams()
     found, scenario = surfaces_of(world, constraints, evaluations=220), scenario_of(world)
     allowed = legal(scenario.lattice, bounds(scenario.lattice, constraints, recorded=scenario.recorded))
     best = best_of_types(scenario, allowed=allowed).value
