@@ -122,7 +122,8 @@ def _costs(params: Params, advance: Callable[[int], None]) -> list[Cost]:
         assert pool is not None
         costs = []
         for name in _served(params):
-            costs.append(pool.submit(cost_of, presets.load("policy", name), decisions=params.decisions).result())
+            cost = pool.submit(cost_of, presets.load("policy", name), decisions=params.decisions).result()
+            costs.append(cost._replace(policy=name))  # two yamls may configure one learner
             advance(1)
     return costs
 
