@@ -95,15 +95,15 @@ def convergence_claims(judged: Judged) -> Iterator[Claim]:
     for start, shares in held.items():
         yield claims.reached(f"by {middle}, {many}, {SPOKEN[start]}", shares[0], least=0.90)
     stayed = pooled([one for each in found.values() for one in each], "kept")
-    yield claims.kept(f"by {last}, {many}, either start", stayed[1], least=0.98)
+    yield claims.kept(f"by {last}, {many}, runs that begin inside", stayed[1], least=0.98)
     if stayed[0].by < last:
-        yield claims.kept(f"by {middle}, {many}, either start", stayed[0], least=None)
+        yield claims.kept(f"by {middle}, {many}, runs that begin inside", stayed[0], least=None)
     yield from _shared_claims(judged)
     for world, start in product(roles.outside, SPOKEN):
         each = [converged(run, surface, by=(last,)) for run, surface in judged.of((world,), start)]
         if each:
             yield claims.reached(
-                f"by {last}, {world} (outside the prior), {SPOKEN[start]}", pooled(each, "reached")[0], least=0.80
+                f"by {last}, {world} (unlike the prior), {SPOKEN[start]}", pooled(each, "reached")[0], least=0.80
             )
 
 
@@ -126,7 +126,7 @@ def cost_claims(judged: Judged) -> Iterator[Claim]:
     yield claims.few_falls([falls(run, surface) for run, surface in pairs], where=", calibrated presets")
     strange = judged.of(judged.roles.outside)
     if strange:
-        yield claims.few_falls([falls(run, surface) for run, surface in strange], where=", outside the prior")
+        yield claims.few_falls([falls(run, surface) for run, surface in strange], where=", unlike the prior")
 
 
 def claimed(judged: Judged, worlds: Sequence[str]) -> dict[tuple[str, str], NDArray[np.int64]]:

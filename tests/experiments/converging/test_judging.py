@@ -36,7 +36,7 @@ def test_calibrated_worlds_are_pooled_by_start_and_others_stand_alone():
     assert by_text(found, "by 2", "calibrated", "default").measured == "0.500 (1 of 2)"
     assert by_text(found, "by 2", "calibrated", "bad").measured == "1.000 (1 of 1)"
     assert by_text(found, "by 1,", "calibrated", "default").measured == "0.000 (0 of 2)"
-    assert by_text(found, "out (outside the prior)").holds is False
+    assert by_text(found, "out (unlike the prior)").holds is False
     assert by_text(found, "Kept by 2").holds is by_text(found, "Kept by 1,").holds is None  # nobody began inside
 
 
