@@ -11,8 +11,8 @@ from tests import answers
 
 NAMED = "experiment.columns={" + ", ".join(f"{part}: {name}" for part, name in answers.COLUMNS.items()) + "}"
 QUICK = (
-    "experiment=benchmark", "policy=fixed", "horizon=10", "seeds=4", "experiment.repeats=1", "experiment.served=[fixed]",
-    "experiment.flagship=fixed",
+    "experiment=benchmark", "policy=fixed", "horizon=10", "seeds=4", "experiment.repeats=1",
+    "experiment.served=[fixed]", "experiment.flagship=fixed",
     *(f"~experiment.policies.{name}" for name in ("uniform", "epsilon_greedy", "thompson", "linucb")),
 )  # fmt: skip
 
