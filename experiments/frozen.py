@@ -111,7 +111,7 @@ def freeze(name: str, bounded: BoundedPolicy, state: Any, scenario: Scenario) ->
     _register(bounded)
     people, span = scenario.population, scenario.reward_span
     numbers = (bounded.params, state, span)
-    out = _table(bounded.learner, bounded.spec, numbers, people.features, people.task)
+    out = _table(bounded.learner, bounded.spec.lean(), numbers, people.features, people.task)
     masses, windows = jax.tree.map(np.asarray, out)
     return Frozen(name, masses, windows)
 
@@ -153,7 +153,7 @@ def sharpest(soft: BoundedPolicy, state: Any, behavior: Frozen, scenario: Scenar
     weight = scenario.weights()
     numbers = (soft.params, state, scenario.reward_span)
     columns = (people.features, people.task, weight)
-    return float(_sharpest(soft.learner, soft.spec, numbers, columns, (behavior.probs, ess_share)))
+    return float(_sharpest(soft.learner, soft.spec.lean(), numbers, columns, (behavior.probs, ess_share)))
 
 
 def split_traffic(bounded: BoundedPolicy, frozen: Frozen, scenario: Scenario, *, share: float) -> Frozen:
