@@ -7,12 +7,10 @@ Source: Russac, Vernade & Cappe (2019), algorithm 1, with the one matrix of `for
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
-from envs.arrays import Array
-from policies.base import Belief, Decision, Policy, Spec
+from policies.base import Policy, Spec
 from policies.forgetting import DiscountParams, discounted_model
-from policies.masses import pick
+from policies.learners.linucb import highest_bound
 
 __all__ = ["Params", "make"]
 
@@ -24,13 +22,8 @@ class Params(DiscountParams):
     alpha: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "posterior standard deviations"})
 
 
-def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> Array:
-    bound, window = belief.mean + params.alpha * belief.sd, decision.window
-    return pick(bound, window.feasible, incumbent=window.incumbent, span=decision.span)
-
-
 @cache
 def make(spec: Spec) -> Policy:
     """LinUCB over the discounted belief."""
     model = discounted_model(spec)
-    return Policy(model.init, None, model.belief, _probs, model.update, model.outlook)
+    return Policy(model.init, None, model.belief, highest_bound, model.update, model.outlook)

@@ -20,8 +20,8 @@ from envs.arrays import Array, choose, is_jax, namespace, set_row
 from policies.base import MAX_WINDOW, Belief, Choice, Decision, Feedback, Policy, Question, Spec
 from policies.draws import normal_draws
 from policies.features import basis, lift, n_features, phi
+from policies.learners.linucb import highest_bound
 from policies.linear import LinearParams, SharedState, observed
-from policies.masses import pick
 from policies.slots import EMPTY, find, key_of, place
 
 __all__ = ["HybridState", "Params", "make"]
@@ -134,12 +134,6 @@ def _learned(
     return HybridState(*leaves)
 
 
-def _probs(params: Params, _state: HybridState, decision: Decision, belief: Belief) -> Array:
-    window = decision.window
-    bound = belief.mean + params.alpha * belief.sd
-    return pick(bound, window.feasible, incumbent=window.incumbent, span=decision.span)
-
-
 @cache
 def make(spec: Spec) -> Policy:
     """LinUCB over the hybrid belief."""
@@ -158,4 +152,4 @@ def make(spec: Spec) -> Policy:
     def outlook(params: Params, state: HybridState, question: Question) -> Array:
         return _outlook(spec, params, state, question)
 
-    return Policy(init, None, belief, _probs, update, outlook)
+    return Policy(init, None, belief, highest_bound, update, outlook)

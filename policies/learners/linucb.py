@@ -14,7 +14,7 @@ from policies.base import Belief, Decision, Policy, Spec
 from policies.linear import LinearParams, linear_model
 from policies.masses import pick
 
-__all__ = ["Params", "make"]
+__all__ = ["Params", "highest_bound", "make"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Params(LinearParams):
     alpha: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "posterior standard deviations"})
 
 
-def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> Array:
+def highest_bound(params: Any, _state: Any, decision: Decision, belief: Belief) -> Array:
+    """(k,) all mass on the highest bound of any belief, `params.alpha` standard deviations wide; ties as everywhere."""
     bound = belief.mean + params.alpha * belief.sd
     window = decision.window
     return pick(bound, window.feasible, incumbent=window.incumbent, span=decision.span)
@@ -34,4 +35,4 @@ def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> A
 def make(spec: Spec) -> Policy:
     """LinUCB over the belief that `spec.features` names."""
     model = linear_model(spec)
-    return Policy(model.init, None, model.belief, _probs, model.update, model.outlook)
+    return Policy(model.init, None, model.belief, highest_bound, model.update, model.outlook)

@@ -7,12 +7,10 @@ Source: Cheung, Simchi-Levi & Zhu (2019), SW-UCB, algorithm 1.
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
 
-from envs.arrays import Array
-from policies.base import Belief, Decision, Policy, Spec
+from policies.base import Policy, Spec
 from policies.forgetting import SlidingParams, sliding_model
-from policies.masses import pick
+from policies.learners.linucb import highest_bound
 
 __all__ = ["Params", "make"]
 
@@ -24,13 +22,8 @@ class Params(SlidingParams):
     alpha: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "posterior standard deviations"})
 
 
-def _probs(params: Params, _state: Any, decision: Decision, belief: Belief) -> Array:
-    bound, window = belief.mean + params.alpha * belief.sd, decision.window
-    return pick(bound, window.feasible, incumbent=window.incumbent, span=decision.span)
-
-
 @cache
 def make(spec: Spec) -> Policy:
     """LinUCB over the belief of the last rows."""
     model = sliding_model(spec)
-    return Policy(model.init, None, model.belief, _probs, model.update, model.outlook)
+    return Policy(model.init, None, model.belief, highest_bound, model.update, model.outlook)
