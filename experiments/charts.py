@@ -26,6 +26,7 @@ from experiments.tables import (
 
 WIDTH = 850  # pixels that the panels of a row share
 DASH = [6, 4]  # of lines that are a reference, not a measurement
+LEGEND_COLUMNS = 6  # names in a row of a legend: more would leave the page
 OPE_KEYS = ("policy", "estimator", "n")
 
 
@@ -223,7 +224,7 @@ def _estimators(data: pd.DataFrame, title: str) -> tuple[alt.Chart, alt.Chart]:
 def _policy_colour(data: pd.DataFrame, *, legend: bool = True) -> alt.Color:
     colours = policy_colours(data["policy"])
     colour = alt.Color("policy:N").scale(domain=list(colours), range=list(colours.values()))
-    return colour.title("policy") if legend else colour.legend(None)
+    return colour.title("policy").legend(columns=LEGEND_COLUMNS) if legend else colour.legend(None)
 
 
 def _faded(pick: alt.Parameter, opacity: float) -> alt.OpacityValue:
