@@ -8,12 +8,14 @@ first step that is not a module. Another module counts only if the caller allows
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-__all__ = ["PACKAGES", "ConfigError", "nearest", "refuse", "resolve_target"]
+__all__ = ["PACKAGES", "ConfigError", "function_of", "nearest", "refuse", "resolve_target"]
 
 PACKAGES = ("envs", "policies", "evaluators", "experiments")
 
@@ -103,3 +105,18 @@ def _modules() -> list[str]:
                 steps = file.relative_to(root).with_suffix("").parts
                 names.append(".".join((package, *(s for s in steps if s != "__init__"))))
     return sorted(names)
+
+
+def function_of(built: object, name: str) -> Callable[..., Any]:
+    """The function `name` of the module that defines a plug-in's dataclass.
+
+    Raises:
+        ConfigError: the module's `__all__` does not list it.
+    """
+    module = sys.modules[type(built).__module__]
+    public = list(getattr(module, "__all__", []))
+    found = getattr(module, name, None) if name in public else None
+    if not callable(found):
+        need = f"a module whose __all__ lists the function {name!r}{nearest(name, public)}"
+        raise refuse(f"{module.__name__}.{type(built).__name__}", public, need)
+    return found  # type: ignore[no-any-return]  # getattr of a module is untyped

@@ -3,9 +3,9 @@
 `select` keeps promising candidates on one log, `judge` decides on another; no row serves both. A
 candidate is approved only if the one-sided lower bound of its mean per-row difference of doubly
 robust scores is >= 0, its support and the baseline's are sufficient, and the audit found every
-recommendation feasible. The bound is the half-model-variance one: it needs the logger's whole
-distribution and a declared reward range, and says no when it has not seen enough.
-Source: Dunn (1961) for alpha over the judged; `intervals.half_model_variance` has measurements.
+recommendation feasible. The bound is `intervals.gate`: it needs the logger's whole distribution and
+a declared reward range, and says no when it has not seen enough.
+Source: Dunn (1961) for alpha over the judged; `experiment=ope_validation` has measurements.
 """
 
 from collections.abc import Mapping
@@ -14,11 +14,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from evaluators.intervals import cluster_variance, half_model_variance, t_quantile
-from evaluators.moments import cluster_totals
+from envs.targets import function_of
+from evaluators.estimation import needs_of
+from evaluators.intervals import gate as gate_interval
+from evaluators.quantiles import Interval
 from evaluators.rows import ROUNDING, Floats, Rows, check
-from evaluators.scores import RowScores, row_scores, score_sums
-from evaluators.sums import weight_sums
+from evaluators.scores import Table, importance, row_scores
+from evaluators.sums import Sums, summed, weights_of
 from evaluators.support import Rule, Support, assess
 
 __all__ = ["Params", "compare", "judge", "none_selected", "select"]
@@ -31,11 +33,12 @@ class Params:
     """Numbers of the gate."""
 
     alpha: float = field(default=0.05, metadata={"gt": 0.0, "le": 0.5, "unit": "share"})
-    power: float = field(default=0.8, metadata={"ge": 0.5, "lt": 1.0, "unit": "share"})
+    power: float = field(default=0.8, metadata={"gt": 0.5, "lt": 1.0, "unit": "share"})
     min_ess: float = field(default=50.0, metadata={"ge": 1.0, "le": 1e9, "unit": "rows"})
     max_weight_share: float = field(default=0.1, metadata={"gt": 0.0, "le": 1.0, "unit": "of n"})
     max_unsupported: float = field(default=0.01, metadata={"ge": 0.0, "le": 1.0, "unit": "share"})
     select_z: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "standard errors"})
+    interval: object = field(default_factory=gate_interval.Params)
     max_judged: int = field(default=1, metadata={"ge": 1, "le": 10_000, "unit": "candidates"})
 
 
@@ -99,44 +102,56 @@ def compare(params: Params, baseline: Rows, *, target: Floats, n_judged: int = 1
     if baseline.predicted is None or baseline.reward_range is None:
         missing = "a reward model" if baseline.predicted is None else "a declared reward range"
         raise ValueError(f"the gate's bound needs {missing}, got none: see rows.Rows")
-    per_row = row_scores(baseline, target - baseline.target)
-    difference = float(per_row.score().mean())
     level = 1 - params.alpha / n_judged
-    error = _error(baseline, per_row)
-    reach = _times(t_quantile(level, error.df), error.stderr)
+    added = difference_sums(params.interval, baseline, target=target)
+    found, chance = (_ends(params.interval, added, level=level) for level in (level, params.power))
     rule = Rule(params.min_ess, params.max_weight_share, params.max_unsupported)
     return Improvement(
-        difference=difference,
-        stderr=error.stderr,
-        lower=difference - reach,
-        upper=difference + reach,
+        difference=found.value,
+        stderr=found.stderr,
+        lower=found.lo,
+        upper=found.hi,
         confidence=level,
-        detectable=reach + _times(t_quantile(params.power, error.df), error.stderr),
+        detectable=found.value - found.lo + chance.value - chance.lo,
         n=baseline.reward.size,
-        target=assess(weight_sums(target, baseline), rule),
-        baseline=assess(weight_sums(baseline.target, baseline), rule),
+        target=assess(added.weights, rule),
+        baseline=assess(weights_of(baseline), rule),
         is_same=bool(np.abs(target - baseline.target).max() <= SAME),
     )
 
 
-class _Error(NamedTuple):
+def difference_sums(interval: object, baseline: Rows, *, target: Floats) -> Sums:
+    """Sums of the per-row doubly robust difference, target minus `baseline.target`.
+
+    Args:
+        interval: Params of a file in `evaluators/intervals/`: what it needs is summed.
+        baseline: checked rows with a reward model.
+        target: (c, k) the candidate's probabilities.
+    """
+    assert baseline.predicted is not None
+    contrast = target - baseline.target
+    weight, needs = importance(contrast, baseline.behavior), needs_of(interval)
+    table = Table(np.vecdot(contrast, baseline.predicted), weight, baseline.predicted, is_difference=True)
+    scores = row_scores(table, baseline, has_design="design" in needs)
+    weights = weights_of(baseline._replace(target=target))
+    return summed(scores, weights, rows=baseline, keep="scores" in needs)
+
+
+class _Ends(NamedTuple):
+    value: float
     stderr: float
-    df: int
+    lo: float
+    hi: float
 
 
-def _error(rows: Rows, per_row: RowScores) -> _Error:
-    """Standard error of the mean score; what rounding left of nothing is 0, not evidence."""
-    variance, df = half_model_variance(score_sums(per_row)), rows.reward.size - 1
-    if rows.cluster is not None:
-        count, total = cluster_totals(rows.cluster, (per_row.score(),)).table.T
-        variance, df = max(variance, cluster_variance(count, total)), count.size - 1
-    lo, hi = rows.reward_range or (0.0, 0.0)
-    return _Error(float(np.sqrt(variance)) if variance > (ROUNDING * (hi - lo)) ** 2 else 0.0, df)
-
-
-def _times(t: float, stderr: float) -> float:
-    """Half width t * stderr; 0 where the error is 0, even if t is infinite."""
-    return t * stderr if stderr > 0 else 0.0
+def _ends(interval: object, added: Sums, *, level: float) -> _Ends:
+    """One-sided ends at `level`; what rounding left of nothing is no error, not evidence."""
+    found: Interval = function_of(interval, "bounds")(interval, added, 2 * level - 1)
+    value, stderr, lo, hi = (float(figure) for figure in found)
+    declared = added.reward_range or (0.0, 0.0)
+    if stderr > ROUNDING * (declared[1] - declared[0]):
+        return _Ends(value, stderr, lo, hi)
+    return _Ends(value, 0.0, value, value)
 
 
 def select(params: Params, baseline: Rows, *, candidates: Mapping[str, Floats]) -> Selection:

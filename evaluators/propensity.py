@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import erfc
 
-from evaluators.intervals import holm
 from evaluators.rows import Floats, Ints
+from evaluators.shares import holm
 
 LEVEL = 0.001  # family-wise false alarm rate of `holds`
 MIN_VARIANCE = 25.0  # hits^2: cells below are pooled

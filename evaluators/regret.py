@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from evaluators.intervals import clopper_pearson
 from evaluators.rows import Bools, Floats
+from evaluators.shares import clopper_pearson
 
 GAP_SHARE = 0.05  # of best - worst
 SPAN_SHARE = 0.02  # of the declared reward range

@@ -1,11 +1,13 @@
 """What an estimator reads: one target policy judged on the rows of one log, checked at the door.
 
 A row carries the logged window's whole distribution, not only the propensity of the action taken:
-intervals that hold for 200 rows need it. Rows are assumed to be independent given their context,
-or independent between clusters when `cluster` is given.
+intervals that hold for 200 rows need it. Where contexts repeat, behavior, target and predictions
+are tables of the c distinct contexts and `row` says which one a decision met, so that an estimator
+works on c rows instead of n. Rows are assumed to be independent given their context, or independent
+between clusters when `cluster` is given; a log whose logger learned is `adaptive`'s.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+INTEGERS = ("slot", "cluster", "row", "action_ids")
+NUMBERS = ("reward", "behavior", "target", "predicted", "points")
 ROUNDING = 1e-9  # how far a row of probabilities may sum beside 1
 
 
@@ -25,21 +29,47 @@ class RewardRange(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """One target policy on one log: n rows, k window slots.
+    """One target policy on one log: n rows, k window slots, c table rows (c = n without `row`).
 
     `target` may sum to less than 1: the rest, and mass on slots the logger could not take, is
     *unsupported mass*. It is reported and never renormalised. `predicted` is a reward model that
-    did not see the row it predicts (`reward_model.cross_fit`). `reward_range` is what the world
-    declares; None says that the reward is unbounded or its range unknown.
+    did not see the row it predicts (`reward_model.cross_fit`): with folds, c = folds x contexts.
+    `reward_range` is what the world declares; None says that the reward is unbounded or its range
+    unknown.
     """
 
     reward: Floats  # (n,) reward units
     slot: Ints  # (n,) window slot of the logged action
-    behavior: Floats  # (n, k) propensities of the whole window, 0 where infeasible
-    target: Floats  # (n, k) target probabilities on the logged window
-    predicted: Floats | None = None  # (n, k) reward units
+    behavior: Floats  # (c, k) propensities of the whole window, 0 where infeasible
+    target: Floats  # (c, k) target probabilities on the logged window
+    predicted: Floats | None = None  # (c, k) reward units
     cluster: Ints | None = None  # (n,) label of what moves together
     reward_range: RewardRange | None = None
+    row: Ints | None = None  # (n,) table row of each decision; None: its own
+    is_partial: bool = False  # behavior is known at the logged slot only, NaN elsewhere; no `row`
+    action_ids: Ints | None = None  # (c, k) what the slots hold, for kernels and marginal weights
+    points: Floats | None = None  # (actions, axes) coordinates of every action, any unit
+
+    def at(self, table: Floats) -> Floats:
+        """(n,) entries of a (c, k) table at the logged slots, or of a (c,) column at the rows."""
+        if table.ndim == 1:
+            return table if self.row is None else table[self.row]
+        row = np.arange(self.slot.size) if self.row is None else self.row
+        return np.asarray(table.take(row * table.shape[1] + self.slot))
+
+    def part(self, begin: int, end: int) -> "Rows":
+        """Rows begin..end-1; without `row` the tables are cut too."""
+        log: dict[str, Any] = {
+            name: _cut(getattr(self, name), begin, end) for name in ("reward", "slot", "cluster", "row")
+        }
+        if self.row is None:
+            tables = ("behavior", "target", "predicted", "action_ids")
+            log |= {name: _cut(getattr(self, name), begin, end) for name in tables}
+        return self._replace(**log)
+
+
+def _cut(values: Any, begin: int, end: int) -> Any:
+    return None if values is None else values[begin:end]
 
 
 class Estimate(NamedTuple):
@@ -87,65 +117,88 @@ def check(rows: Rows) -> Rows:
         ValueError: no rows, shapes that disagree, NaN or infinity, a slot outside the window, a
             propensity outside (0, 1], negative probabilities, target sums above 1, behavior sums
             other than 1, an unusable range, rewards or predictions outside the declared range.
-        TypeError: slots or clusters that are not integers.
+        TypeError: slots, rows, clusters or action ids that are not integers.
     """
-    rows = _typed(rows)
-    _check_shapes(rows)
-    _refuse(~np.isfinite(rows.reward), rows.reward, "reward", "need a finite number")
-    _check_probabilities(rows)
-    _check_propensity(rows)
-    if rows.predicted is not None:
-        _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
-    if rows.reward_range is not None:
-        _check_range(rows, rows.reward_range)
+    rows = typed(rows)
+    check_shapes(rows)
+    check_values(rows)
     return rows
 
 
-def _typed(rows: Rows) -> Rows:
-    for name, values in (("slot", rows.slot), ("cluster", rows.cluster)):
+def check_values(rows: Rows) -> None:
+    """The part of `check` that reads every number; types and shapes are settled."""
+    _refuse(~np.isfinite(rows.reward), rows.reward, "reward", "need a finite number")
+    _check_probabilities(rows)
+    _check_propensity(rows)
+    if rows.reward_range is None:
+        if rows.predicted is not None:
+            _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
+    else:
+        _check_range(rows, rows.reward_range)
+
+
+def typed(rows: Rows) -> Rows:
+    """Rows with float64 and int64 arrays.
+
+    Raises:
+        TypeError: slots, rows, clusters or action ids that are not integers.
+    """
+    for name in INTEGERS:
+        values = getattr(rows, name)
         if values is not None and np.asarray(values).dtype.kind not in "iu":
             raise TypeError(f"{name} has dtype {np.asarray(values).dtype}, need integers")
-    return rows._replace(
-        reward=np.asarray(rows.reward, dtype=np.float64),
-        slot=np.asarray(rows.slot, dtype=np.int64),
-        behavior=np.asarray(rows.behavior, dtype=np.float64),
-        target=np.asarray(rows.target, dtype=np.float64),
-        predicted=None if rows.predicted is None else np.asarray(rows.predicted, dtype=np.float64),
-        cluster=None if rows.cluster is None else np.asarray(rows.cluster, dtype=np.int64),
-        reward_range=None if rows.reward_range is None else RewardRange(*rows.reward_range),
-    )
+    settled: dict[str, Any] = {name: _settled(getattr(rows, name), np.float64) for name in NUMBERS}
+    settled |= {name: _settled(getattr(rows, name), np.int64) for name in INTEGERS}
+    declared = None if rows.reward_range is None else RewardRange(*rows.reward_range)
+    return rows._replace(**settled, reward_range=declared)
 
 
-def _check_shapes(rows: Rows) -> None:
+def _settled(values: Any, dtype: type) -> Any:
+    return None if values is None else np.asarray(values, dtype=dtype)
+
+
+def check_shapes(rows: Rows) -> None:
+    """Refuse arrays whose shapes disagree.
+
+    Raises:
+        ValueError: an empty table, or lengths that differ.
+    """
     if rows.behavior.ndim != 2 or 0 in rows.behavior.shape:
         raise ValueError(
             f"behavior has shape {rows.behavior.shape}, need (n, k) with at least one row and one "
             "slot; is the log empty?"
         )
-    n, k = rows.behavior.shape
-    wanted = {"reward": (n,), "slot": (n,), "target": (n, k), "predicted": (n, k), "cluster": (n,)}
-    for name, shape in wanted.items():
+    c, k = rows.behavior.shape
+    if rows.row is not None and (rows.is_partial or rows.row.ndim != 1 or rows.row.size == 0):
+        raise ValueError(f"row has shape {rows.row.shape}, need (n,) with n >= 1 and a logger known at every slot")
+    n = c if rows.row is None else rows.row.size
+    wanted = {name: (n,) for name in ("reward", "slot", "cluster")}
+    for name, shape in (wanted | {name: (c, k) for name in ("target", "predicted", "action_ids")}).items():
         values = getattr(rows, name)
         if values is not None and values.shape != shape:
-            raise ValueError(f"{name} has shape {values.shape}, need {shape} to match behavior {(n, k)}")
+            raise ValueError(f"{name} has shape {values.shape}, need {shape} to match behavior {(c, k)}")
 
 
 def _check_probabilities(rows: Rows) -> None:
+    one = np.ones(rows.behavior.shape[1])
     for name, table in (("behavior", rows.behavior), ("target", rows.target)):
-        if not table.min() >= 0:  # NaN included
-            _refuse(~(table >= 0), table, name, "need probabilities >= 0")
-        total = table.sum(axis=1)
+        known = np.nan_to_num(table, nan=0.0) if rows.is_partial and name == "behavior" else table
+        if not known.min() >= 0:  # NaN included
+            _refuse(~(known >= 0), known, name, "need probabilities >= 0")
+        total = known @ one
         _refuse(~(total <= 1 + ROUNDING), total, f"sum of {name}", "need <= 1; renormalise first")
-    total = rows.behavior.sum(axis=1)
-    mend = "need 1; does the log hold the propensities of the whole window?"
-    _refuse(total < 1 - ROUNDING, total, "sum of behavior", mend)
+        if name == "behavior" and not rows.is_partial:
+            mend = "need 1; does the log hold the propensities of the whole window?"
+            _refuse(total < 1 - ROUNDING, total, "sum of behavior", mend)
 
 
 def _check_propensity(rows: Rows) -> None:
-    k = rows.behavior.shape[1]
+    c, k = rows.behavior.shape
     outside = (rows.slot < 0) | (rows.slot >= k)
     _refuse(outside, rows.slot, "slot", f"need 0 <= slot < {k}, the window's size")
-    propensity = logged(rows.behavior, rows.slot)
+    if rows.row is not None:
+        _refuse((rows.row < 0) | (rows.row >= c), rows.row, "row", f"need 0 <= row < {c}, the rows of behavior")
+    propensity = rows.at(rows.behavior)
     bad = ~((propensity > 0) & (propensity <= 1 + ROUNDING))
     mend = "need 0 < p <= 1; was this action drawn from these probabilities?"
     _refuse(bad, propensity, "propensity", mend)

@@ -1,123 +1,185 @@
-"""Doubly robust scores of a contrast: a target's value, or a target's minus a baseline's.
+"""The common per-row score array: every estimator is a table, every interval reads scores.
 
-A score is unbiased if either the propensities or the reward model is right; with logged
-propensities it always is, and the model only lowers the variance. One definition serves the value
-(contrast = target) and the difference (contrast = target - baseline, the weights signed).
+An estimator answers with a `Table` over (context, slot): what it says without a reward, the weight
+of a residual, the model whose residual it is. A row's score is a look-up, part + u (r - q), and the
+policy's value their mean, or for a self-normalised estimator mean(part) + sum(u e) / sum(u).
+Intervals, sequences, adaptive weights and selection read these scores and nothing else.
 Source: Dudik, Langford & Li (2011), equation 6; Bhatia & Davis (2000) for the shape v.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluators.moments import Moments, merge_moments, moments
-from evaluators.rows import Floats, RewardRange, Rows, logged
+from evaluators.rows import Floats, RewardRange, Rows
 
 SPREAD_FLOOR = 1e-4  # of the squared range: variance left where the model predicts a bound
 
 
-class RowScores(NamedTuple):
-    """Doubly robust scores of one contrast, row by row, in reward units."""
+class Table(NamedTuple):
+    """What an estimator says of c contexts and their k slots, before any reward is seen."""
 
-    part: Floats  # (n,) sum_a contrast q
-    weight: Floats  # (n,) u of the logged action, signed for a difference
-    residual: Floats  # (n,) e = r - q of the logged action
-    spread: Floats  # (n,) v of the logged action; 0 without a declared range
-    design: Floats  # (n,) sum_a pi_b u^2 v
+    part: Floats | float  # (c,) reward units
+    weight: Floats  # (c, k) u, of a residual
+    model: Floats | None = None  # (c, k) q, reward units; None: the residual is the reward
+    is_ratio: bool = False  # the weighted residuals are divided by sum u, not by n
+    is_difference: bool = False  # of two policies: the middle of the reward's range is not its origin
+
+
+class RowScores(NamedTuple):
+    """Scores of one estimator on one log, or on many at once: (..., n) arrays, reward units.
+
+    Values are about `origin`. `centre`, `spread` and `design` are NaN where the logger's
+    distribution, or the reward's range, is unknown.
+    """
+
+    part: Floats
+    weight: Floats  # u of the logged slot; signed for a difference
+    residual: Floats  # r - q of the logged slot
+    centre: Floats  # sum_a pi_b u: the weight's expectation; 0 for a ratio
+    spread: Floats  # v of the logged slot, squared reward units
+    design: Floats  # sum_a pi_b u^2 v
+    origin: float = 0.0
+    is_ratio: bool = False
 
     def score(self) -> Floats:
-        """(n,) part + u e."""
+        """(..., n) part + u e, about the origin."""
         return self.part + self.weight * self.residual
 
+    def folded(self, n_logs: int) -> "RowScores":
+        """Scores of n_logs logs of equal length that stand one after another, as (n_logs, n)."""
+        arrays: dict[str, Any] = {name: getattr(self, name).reshape(n_logs, -1) for name in ARRAYS}
+        return self._replace(**arrays)
 
-class Scores(NamedTuple):
-    """Mergeable sums of row scores, with the ingredients of the model variance."""
 
-    score: Moments  # of part + u e, about an origin
-    part: Moments  # of the same without u e
-    residual: float  # sum |u| e^2
-    spread: float  # sum |u| v over logged actions
-    design: float  # sum over rows of sum_a pi_b u^2 v
+def join_scores(parts: Sequence[RowScores]) -> RowScores:
+    """Scores of several stretches of rows as those of the whole."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts], axis=-1) for name in ARRAYS}
+    return parts[0]._replace(**joined)
 
-    def kappa(self) -> float:
-        """Level of the residual variance over its shape v; 1, the most possible, if unseen."""
-        return self.residual / self.spread if self.spread > 0 else 1.0
+
+ARRAYS = ("part", "weight", "residual", "centre", "spread", "design")
 
 
 def importance(contrast: Floats, behavior: Floats) -> Floats:
     """How much more often than the logger, per slot: contrast / behavior, 0 without support.
 
     Args:
-        contrast: (n, k) target probabilities, or target minus baseline.
-        behavior: (n, k) propensities, 0 where infeasible.
+        contrast: (c, k) target probabilities, or target minus baseline.
+        behavior: (c, k) propensities, 0 where infeasible, NaN where unknown.
 
     Returns:
-        (n, k) weights; negative where a difference is.
+        (c, k) weights; negative where a difference is, NaN where the propensity is unknown.
 
     >>> importance(np.array([[0.5, 0.3, 0.2]]), np.array([[0.25, 0.75, 0.0]]))
     array([[2. , 0.4, 0. ]])
     """
-    return np.divide(contrast, behavior, out=np.zeros_like(contrast), where=behavior > 0)
+    return _over(contrast, behavior, is_full=bool(behavior.min() > 0))
 
 
-def row_scores(rows: Rows, contrast: Floats) -> RowScores:
-    """Score every row of a contrast.
+def _over(contrast: Floats, behavior: Floats, *, is_full: bool) -> Floats:
+    if is_full:
+        return contrast / behavior
+    return np.divide(contrast, behavior, out=np.zeros_like(contrast), where=behavior != 0)
+
+
+def origin_of(declared: RewardRange | None) -> float:
+    """The middle of the declared range, 0 without one: summing about it keeps digits."""
+    return 0.0 if declared is None else (declared.lo + declared.hi) / 2
+
+
+class Basis(NamedTuple):
+    """What every estimator shares of some rows: computed once."""
+
+    weight: Floats  # (c, k) target / behavior
+    mass: Floats  # (c,) target mass on slots the logger could take; NaN where the logger is known in part
+    square: Floats  # (c,) sum_a pi_e^2 / pi_b; likewise
+
+
+def basis_of(rows: Rows) -> Basis:
+    """The weights of the rows' target, and what they were expected to be."""
+    is_full = bool(rows.behavior.min() > 0)
+    weight = _over(rows.target, rows.behavior, is_full=is_full)
+    supported = rows.target if is_full else np.where(rows.behavior > 0, rows.target, 0.0)
+    mass, square = supported @ np.ones(weight.shape[1]), np.vecdot(rows.target, weight)
+    if rows.is_partial:
+        mass, square = mass * np.nan, square * np.nan
+    return Basis(weight, mass, square)
+
+
+def row_scores(table: Table, rows: Rows, basis: Basis | None = None, *, has_design: bool = True) -> RowScores:
+    """Look every row's score up.
 
     Args:
-        rows: checked rows with `predicted`; `target` is not read.
-        contrast: (n, k) target probabilities, or target minus baseline.
+        table: what an estimator says of the rows' contexts.
+        rows: checked rows.
+        basis: `basis_of(rows)` where it is at hand: a table whose weight is the basis's own is cheaper,
+            and its expectation known even where the logger is known in part (1, if all is supported).
+        has_design: False leaves `spread` and `design` NaN, which a plain t interval never reads.
 
-    Raises:
-        ValueError: the rows carry no reward model.
+    Returns:
+        (n,) arrays.
     """
-    if rows.predicted is None:
-        raise ValueError("rows.predicted is None, need (n, k) predictions: see reward_model")
-    weight = importance(contrast, rows.behavior)
-    v = spread(rows.predicted, rows.reward_range)
+    origin = 0.0 if table.is_difference else origin_of(rows.reward_range)
+    n, about = rows.reward.size, origin if table.is_ratio and table.model is None else 0.0
+    part = np.broadcast_to(np.asarray(table.part, np.float64), rows.behavior.shape[:1])
+    plain = basis if basis is not None and table.weight is basis.weight else None
+    spread_, design = _design(table, rows, plain) if has_design else (np.full(n, np.nan),) * 2
     return RowScores(
-        part=np.einsum("nk,nk->n", contrast, rows.predicted),
-        weight=logged(weight, rows.slot),
-        residual=rows.reward - logged(rows.predicted, rows.slot),
-        spread=logged(v, rows.slot),
-        design=np.einsum("nk,nk->n", contrast * weight, v),
+        part=rows.at(part) - (0.0 if about else origin),
+        weight=rows.at(table.weight),
+        residual=rows.reward - about if table.model is None else rows.reward - rows.at(table.model),
+        centre=np.zeros(n) if table.is_ratio else _expected(table, rows, plain),
+        spread=spread_,
+        design=design,
+        origin=origin,
+        is_ratio=table.is_ratio,
     )
+
+
+def _expected(table: Table, rows: Rows, plain: Basis | None) -> Floats:
+    """(n,) expectation of the logged slot's weight."""
+    if rows.is_partial:
+        return np.full(rows.reward.size, 0.0 if table.is_difference else 1.0 if plain is not None else np.nan)
+    return rows.at(np.vecdot(table.weight, rows.behavior) if plain is None else plain.mass)
+
+
+def _design(table: Table, rows: Rows, plain: Basis | None) -> tuple[Floats, Floats]:
+    """Shape v at the logged slots, and sum_a pi_b u^2 v; without a model v is flat."""
+    if rows.is_partial:
+        unknown = np.full(rows.reward.size, np.nan)
+        return unknown, unknown
+    if plain is None:
+        moment = table.weight * rows.behavior
+        moment *= table.weight
+        square = moment.sum(axis=1)
+    else:
+        moment, square = table.weight * rows.target, plain.square
+    most, origin = _flat_spread(rows.reward_range), origin_of(rows.reward_range)
+    if table.model is None:
+        return np.full(rows.reward.size, most), rows.at(square) * most
+    # v = most - (q - origin)^2, summed without a table of v
+    off = table.model - origin
+    moment *= off
+    return most - np.square(rows.at(off)), rows.at(most * square - np.vecdot(moment, off))
+
+
+def _flat_spread(declared: RewardRange | None) -> float:
+    """Largest v of any prediction: in the middle of the range."""
+    return np.nan if declared is None else (0.25 + SPREAD_FLOOR) * (declared.hi - declared.lo) ** 2
 
 
 def spread(predicted: Floats, declared: RewardRange | None) -> Floats:
     """Largest variance a reward in [a, b] with the predicted mean q can have, plus a floor.
 
     Args:
-        predicted: (n, k) reward model.
-        declared: the reward's range; None gives zeros, which only a plain t interval may use.
+        predicted: (c, k) reward model, within the range.
+        declared: the reward's range; None gives NaN: then only a plain interval can be had.
 
     Returns:
-        (n, k) (q - a)(b - q) + 1e-4 (b - a)^2, squared reward units.
+        (c, k) (q - a)(b - q) + 1e-4 (b - a)^2, squared reward units.
     """
-    if declared is None:
-        return np.zeros_like(predicted)
-    lo, hi = declared
-    inside = np.maximum((predicted - lo) * (hi - predicted), 0.0)
-    return np.asarray(inside + SPREAD_FLOOR * (hi - lo) ** 2)
-
-
-def score_sums(per_row: RowScores, origin: float = 0.0) -> Scores:
-    """Sum row scores about an origin in reward units (0 suits a difference)."""
-    size = np.abs(per_row.weight)
-    return Scores(
-        score=moments(per_row.score() - origin),
-        part=moments(per_row.part - origin),
-        residual=float(size @ per_row.residual**2),
-        spread=float(size @ per_row.spread),
-        design=float(per_row.design.sum()),
-    )
-
-
-def merge_scores(left: Scores, right: Scores) -> Scores:
-    """Score sums of two disjoint sets of rows as those of their union."""
-    return Scores(
-        score=merge_moments(left.score, right.score),
-        part=merge_moments(left.part, right.part),
-        residual=left.residual + right.residual,
-        spread=left.spread + right.spread,
-        design=left.design + right.design,
-    )
+    return np.asarray(_flat_spread(declared) - np.square(predicted - origin_of(declared)))

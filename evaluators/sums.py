@@ -1,123 +1,135 @@
-"""Mergeable partial sums: all that the estimators need of a log, in a few dozen numbers.
+"""Mergeable partial sums: all that an interval needs of a log, in a few dozen numbers.
 
 Shards may be summed anywhere and merged in any order; finishing the merged sums equals one pass
-(1e-12 relative). Values are summed about `origin`, the middle of the declared reward range, so that
-a large common offset costs no digits; without a declared range the origin is 0.
+(1e-10 relative). Values are summed about the middle of the declared reward range, so that a large
+common offset costs no digits. All arrays may have a leading axis of logs: thousands of short logs
+are then summed, and their intervals found, at once.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from evaluators.moments import (
-    Clusters,
-    Moments,
-    cluster_totals,
-    merge_clusters,
-    merge_moments,
-    moments,
-)
-from evaluators.rows import Floats, RewardRange, Rows, check, logged
-from evaluators.scores import RowScores, Scores, importance, merge_scores, row_scores, score_sums
+from evaluators.clusters import Clusters, cluster_totals, merge_clusters
+from evaluators.rows import Floats, Ints, RewardRange, Rows
+from evaluators.scores import Basis, RowScores, basis_of, join_scores
 
-HC3_ORDER = 4  # powers of the leverage kept for SNIPS; see estimators.snips
-COUNT, WEIGHT, WEIGHTED_REWARD, DIRECT, SCORE = range(5)  # columns of Sums.clusters.table
-
-T = TypeVar("T")
+ROW_POWERS, WEIGHT_POWERS = 4, 7  # y^0..3 for a skew, c^0..6 for leverages
+PART, CENTRE, TERM, U = range(1, 5)  # places in `gram` and `clusters.table`; 0 counts rows
 
 
 class Weights(NamedTuple):
     """Sums of the importance weights of one target, and of what they were expected to be."""
 
     n: int
-    total: float
-    square: float
-    largest: float
-    design: float  # sum over rows of sum_a pi_e^2 / pi_b: the expected squared weights
-    mass: float  # sum over rows of the target mass on slots the logger could take
+    total: Floats | float
+    square: Floats | float
+    largest: Floats | float
+    design: Floats | float  # sum over rows of sum_a pi_e^2 / pi_b: the expected squared weights
+    mass: Floats | float  # sum over rows of the target mass on slots the logger could take
 
-    def ess(self) -> float:
+    def ess(self) -> NDArray[np.float64]:
         """Effective sample size in rows, (sum w)^2 / sum w^2; 0 if no row has weight."""
-        return self.total**2 / self.square if self.square > 0 else 0.0
+        square = np.asarray(self.square, np.float64)
+        return np.divide(np.square(self.total), square, out=np.zeros_like(square), where=square > 0)
 
 
 class Sums(NamedTuple):
-    """What `sums` returns and every estimator's `finish` reads."""
+    """Sums of row scores y = part + u e, with c = u - centre."""
 
+    n: int
     origin: float  # reward units
     reward_range: RewardRange | None
+    is_ratio: bool
+    powers: Floats  # (..., 4, 7) sum y^i c^j
+    gram: Floats  # (..., 5, 5) of (1, part, centre, u e, u)
+    residual: Floats  # (..., 4) sum |u|, |u| e, |u| e^2, |u| v
+    design: Floats  # (...) sum over rows of sum_a pi_b u^2 v
+    ends: Floats  # (..., 2) smallest and largest c
     weights: Weights
-    ips: Moments  # of w r - origin
-    weighted_reward: float  # sum w (r - origin)
-    powers: Floats  # (3, HC3_ORDER + 1): sum of (r - origin)^m w^(2 + j) at [m, j]
-    direct: Moments | None  # of sum_a pi_e q - origin; None without a reward model
-    scores: Scores | None  # doubly robust, about the origin; None without a reward model
-    clusters: Clusters | None  # columns as above, values about the origin
+    clusters: Clusters | None = None
+    kept: RowScores | None = None  # the scores themselves, where an interval resamples them
 
 
-def weight_sums(target: Floats, rows: Rows) -> Weights:
+def summed(scores: RowScores, weights: Weights, *, rows: Rows, keep: bool = False) -> Sums:
+    """Sums of the scores of one log, or of many.
+
+    Args:
+        scores: (..., n) arrays.
+        weights: of the same rows.
+        rows: where they come from: its range and its clusters are read.
+        keep: hold the scores too.
+    """
+    y, u, e = scores.score(), scores.weight, scores.residual
+    term, size, c = u * e, np.abs(u), u - scores.centre
+    bent = size * e
+    columns = np.stack([np.ones_like(y), scores.part, scores.centre, term, u], axis=-2)
+    residual = [size.sum(axis=-1), bent.sum(axis=-1), np.vecdot(bent, e), np.vecdot(size, scores.spread)]
+    return Sums(
+        n=y.shape[-1],
+        origin=scores.origin,
+        reward_range=rows.reward_range,
+        is_ratio=scores.is_ratio,
+        powers=_powers(y, ROW_POWERS) @ np.swapaxes(_powers(c, WEIGHT_POWERS), -1, -2),
+        gram=columns @ np.swapaxes(columns, -1, -2),
+        residual=np.stack(residual, axis=-1),
+        design=scores.design.sum(axis=-1),
+        ends=np.stack([c.min(axis=-1), c.max(axis=-1)], axis=-1),
+        weights=weights,
+        clusters=None if rows.cluster is None else _clusters(rows.cluster, columns),
+        kept=scores if keep else None,
+    )
+
+
+def _powers(values: Floats, count: int) -> Floats:
+    found = np.empty((*values.shape[:-1], count, values.shape[-1]))
+    found[..., 0, :], found[..., 1, :] = 1.0, values
+    for power in range(2, count):
+        np.multiply(found[..., power - 1, :], values, out=found[..., power, :])
+    return found
+
+
+def _clusters(label: Ints, columns: Floats) -> Clusters:
+    if columns.ndim > 2:
+        raise ValueError(f"clusters of {columns.shape[0]} logs at once, need one log at a time")
+    return cluster_totals(label, tuple(columns[1:]))
+
+
+class WeightColumns(NamedTuple):
+    """Per row of a log: (n,) arrays."""
+
+    weight: Floats  # of the logged slot
+    square: Floats  # sum_a pi_e^2 / pi_b
+    mass: Floats  # of the target on slots the logger could take
+
+
+def weight_columns(rows: Rows, basis: Basis) -> WeightColumns:
+    """The weight of every row, and what it was expected to be."""
+    return WeightColumns(rows.at(basis.weight), rows.at(basis.square), rows.at(basis.mass))
+
+
+def weight_sums(columns: WeightColumns, *, n_logs: int = 0) -> Weights:
     """Sums of the weights of a target on a log.
 
     Args:
-        target: (n, k) probabilities; `rows.target` is not read.
-        rows: checked rows.
+        columns: of the log's rows.
+        n_logs: logs of equal length that stand one after another; 0: one log, plain numbers.
     """
-    table = importance(target, rows.behavior)
-    weight = logged(table, rows.slot)
+    weight, square, mass = (column.reshape(n_logs, -1) if n_logs else column for column in columns)
     return Weights(
-        n=weight.size,
-        total=float(weight.sum()),
-        square=float(weight @ weight),
-        largest=float(weight.max()),
-        design=float(np.einsum("nk,nk->", target, table)),
-        mass=float(np.einsum("nk,nk->", target, rows.behavior > 0)),
+        n=weight.shape[-1],
+        total=weight.sum(axis=-1),
+        square=np.vecdot(weight, weight),
+        largest=weight.max(axis=-1),
+        design=square.sum(axis=-1),
+        mass=mass.sum(axis=-1),
     )
 
 
-def sums(rows: Rows) -> Sums:
-    """One pass over the rows of a shard, or of a whole log.
-
-    Args:
-        rows: one target on one log; checked here.
-
-    Raises:
-        ValueError: as `rows.check`.
-        TypeError: as `rows.check`.
-    """
-    rows = check(rows)
-    declared = rows.reward_range
-    origin = 0.0 if declared is None else (declared.lo + declared.hi) / 2
-    weight = logged(rows.target, rows.slot) / logged(rows.behavior, rows.slot)
-    reward = rows.reward - origin
-    per_row = None if rows.predicted is None else row_scores(rows, rows.target)
-    return Sums(
-        origin=origin,
-        reward_range=declared,
-        weights=weight_sums(rows.target, rows),
-        ips=moments(weight * rows.reward - origin),
-        weighted_reward=float(weight @ reward),
-        powers=_powers(weight, reward),
-        direct=None if per_row is None else moments(per_row.part - origin),
-        scores=None if per_row is None else score_sums(per_row, origin),
-        clusters=_clusters(rows, weight, origin=origin, per_row=per_row),
-    )
-
-
-def _powers(weight: Floats, reward: Floats) -> Floats:
-    weights = [weight**2]
-    for _ in range(HC3_ORDER):
-        weights.append(weights[-1] * weight)
-    return np.asarray(np.stack([np.ones_like(reward), reward, reward**2]) @ np.stack(weights).T)
-
-
-def _clusters(rows: Rows, weight: Floats, *, origin: float, per_row: RowScores | None) -> Clusters | None:
-    if rows.cluster is None:
-        return None
-    zero = np.zeros_like(weight)
-    part = zero if per_row is None else per_row.part - origin
-    score = zero if per_row is None else per_row.score() - origin
-    return cluster_totals(rows.cluster, (weight, weight * (rows.reward - origin), part, score))
+def weights_of(rows: Rows) -> Weights:
+    """Sums of the weights of the rows' target, one log."""
+    return weight_sums(weight_columns(rows, basis_of(rows)))
 
 
 def merge(left: Sums, right: Sums) -> Sums:
@@ -125,24 +137,27 @@ def merge(left: Sums, right: Sums) -> Sums:
 
     Args:
         left: sums of some rows of a log.
-        right: sums of other rows of it.
+        right: sums of other rows of it, by the same estimator.
 
     Raises:
-        ValueError: the shards declare different reward ranges, or one of them lacks the reward
-            model or the clusters that the other has.
+        ValueError: the shards declare different reward ranges or come of different estimators, or
+            one of them lacks the clusters or the kept scores that the other has.
     """
     if left.reward_range != right.reward_range:
         raise ValueError(f"shards declare reward ranges {left.reward_range} and {right.reward_range}, need one")
-    return Sums(
-        origin=left.origin,
-        reward_range=left.reward_range,
-        weights=_merge_weights(left.weights, right.weights),
-        ips=merge_moments(left.ips, right.ips),
-        weighted_reward=left.weighted_reward + right.weighted_reward,
+    if left.is_ratio != right.is_ratio:
+        raise ValueError("one shard is of a self-normalised estimator and the other is not; need one estimator")
+    lows, highs = (np.stack([left.ends[..., i], right.ends[..., i]]) for i in (0, 1))
+    return left._replace(
+        n=left.n + right.n,
         powers=left.powers + right.powers,
-        direct=_optional(left.direct, right.direct, join=merge_moments, what="a reward model"),
-        scores=_optional(left.scores, right.scores, join=merge_scores, what="a reward model"),
-        clusters=_optional(left.clusters, right.clusters, join=merge_clusters, what="clusters"),
+        gram=left.gram + right.gram,
+        residual=left.residual + right.residual,
+        design=left.design + right.design,
+        ends=np.stack([lows.min(axis=0), highs.max(axis=0)], axis=-1),
+        weights=_merge_weights(left.weights, right.weights),
+        clusters=_merge_clusters(left.clusters, right.clusters),
+        kept=_merge_kept(left.kept, right.kept),
     )
 
 
@@ -151,13 +166,21 @@ def _merge_weights(left: Weights, right: Weights) -> Weights:
         n=left.n + right.n,
         total=left.total + right.total,
         square=left.square + right.square,
-        largest=max(left.largest, right.largest),
+        largest=np.maximum(left.largest, right.largest),
         design=left.design + right.design,
         mass=left.mass + right.mass,
     )
 
 
-def _optional(left: T | None, right: T | None, *, join: Callable[[T, T], T], what: str) -> T | None:
+def _merge_clusters(left: Clusters | None, right: Clusters | None) -> Clusters | None:
     if (left is None) != (right is None):
-        raise ValueError(f"one shard has {what} and the other has not; sum both the same way")
-    return None if left is None or right is None else join(left, right)
+        raise ValueError("one shard has clusters and the other has not; sum both the same way")
+    return None if left is None or right is None else merge_clusters(left, right)
+
+
+def _merge_kept(left: RowScores | None, right: RowScores | None) -> RowScores | None:
+    if (left is None) != (right is None):
+        raise ValueError("one shard keeps its scores and the other does not; sum both the same way")
+    if left is None or right is None:
+        return None
+    return join_scores([left, right])

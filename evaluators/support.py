@@ -7,6 +7,8 @@ n = 200 where weights are heavy-tailed) because the heaviest weights are the rar
 
 from typing import NamedTuple
 
+import numpy as np
+
 from evaluators.rows import ROUNDING
 from evaluators.sums import Weights
 
@@ -35,7 +37,7 @@ def assess(weights: Weights, rule: Rule | None = None) -> Support:
     """Judge the support a log gives a target.
 
     Args:
-        weights: `sums.weight_sums(...)` or the `weights` of `sums.sums(...)`.
+        weights: of one log: `sums.weight_sums(...)` or the `weights` of any `sums.Sums`.
         rule: thresholds; None takes the defaults of `Rule`.
 
     >>> from evaluators.sums import Weights
@@ -43,32 +45,33 @@ def assess(weights: Weights, rule: Rule | None = None) -> Support:
     ('ESS 10 < 50', 'largest weight 30 > 20 (0.1 of n = 200)')
     """
     rule = Rule() if rule is None else rule
-    missing = max(1 - weights.mass / weights.n, 0.0)
+    ess, largest, mass, design = (float(f) for f in (weights.ess(), weights.largest, weights.mass, weights.design))
+    missing = float(np.maximum(1 - mass / weights.n, 0.0))
     # mass^2 / design per row is 1 / E[w^2] when all of the target is supported
-    design_ess = weights.mass**2 / weights.design if weights.design > 0 else 0.0
-    reasons = _reasons(weights, rule, missing=missing)
+    design_ess = 0.0 if design == 0 else mass**2 / design
+    reasons = _reasons(weights.n, rule, ess=ess, largest=largest, missing=missing)
     return Support(
         n=weights.n,
-        ess=weights.ess(),
+        ess=ess,
         design_ess=design_ess,
-        max_weight=weights.largest,
+        max_weight=largest,
         unsupported_mass=missing,
         sufficient=not reasons,
         reasons=reasons,
     )
 
 
-def _reasons(weights: Weights, rule: Rule, *, missing: float) -> tuple[str, ...]:
-    heaviest = rule.max_weight_share * weights.n
+def _reasons(n: int, rule: Rule, *, ess: float, largest: float, missing: float) -> tuple[str, ...]:
+    heaviest = rule.max_weight_share * n
     reasons = []
-    if weights.ess() < rule.min_ess:
-        reasons.append(f"ESS {weights.ess():.3g} < {rule.min_ess:g}")
-    if weights.largest > heaviest:
-        reasons.append(
-            f"largest weight {weights.largest:.3g} > {heaviest:.4g} ({rule.max_weight_share:.3g} of n = {weights.n:,})"
-        )
+    if ess < rule.min_ess:
+        reasons.append(f"ESS {ess:.3g} < {rule.min_ess:g}")
+    if largest > heaviest:
+        reasons.append(f"largest weight {largest:.3g} > {heaviest:.4g} ({rule.max_weight_share:.3g} of n = {n:,})")
     if missing > rule.max_unsupported + ROUNDING:
         reasons.append(
             f"{missing:.1%} of the target's mass is where the logger never goes, more than {rule.max_unsupported:.1%}"
         )
+    if np.isnan(missing):
+        reasons.append("the logger is known at the logged actions only, so nobody knows what it never tries")
     return tuple(reasons)

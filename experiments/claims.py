@@ -6,9 +6,9 @@ Pure functions from numbers to `Claim`; nothing here decides what is run.
 from collections.abc import Iterable, Mapping, Sequence
 
 from evaluators.gates import Verdict
-from evaluators.intervals import clopper_pearson
 from evaluators.propensity import PropensityCheck
 from evaluators.regret import Convergence
+from evaluators.shares import clopper_pearson
 from evaluators.support import Support
 from experiments.ope import Judged
 from experiments.propensities import Checked

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from envs.randomness import Purpose
 from envs.world import Scenario
+from evaluators.estimation import Estimator, finish, summarise
 from evaluators.reward_model import Params as ModelParams
 from evaluators.reward_model import clip, cross_fit, make_folds
 from evaluators.rows import Estimate, RewardRange, Rows
-from evaluators.sums import sums
 from experiments.frozen import LOG_ROWS, Frozen, LogRows, draw_log
 from experiments.measurement import Measurement
-from experiments.settings import function_of
 from policies.base import Spec
 from policies.features import phi
 
@@ -138,7 +137,7 @@ def judge_logs(
     here: Source,
     target: Frozen,
     *,
-    estimators: Mapping[str, object],
+    estimators: Mapping[str, Estimator],
     plan: LogPlan,
     truth: float,
     progress: Callable[[int], None] | None = None,
@@ -151,9 +150,9 @@ def judge_logs(
     for number, log in enumerate(_logs(here, plan)):
         predicted = predict(log, here.design, scenario=here.scenario, model=plan.model, seed=number)
         rows = rows_of(log, here.behavior, target, scenario=here.scenario, predicted=predicted)
-        added = sums(rows)
+        added = summarise(estimators, rows)
         for name, params in estimators.items():
-            said[name].append(function_of(params, "finish")(params, added))
+            said[name].append(finish(params, added[name]))
         if progress:
             progress(1)
     return [_collected(name, plan.n, found, truth) for name, found in said.items()]

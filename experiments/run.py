@@ -23,10 +23,10 @@ from hydra.core.utils import JobReturn, JobStatus, run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from envs.targets import ConfigError, refuse
+from envs.targets import ConfigError, function_of, refuse
 from experiments import usage
 from experiments.compose import Book, Request, check, compose, open_book, overrides_of, read, spread
-from experiments.settings import Job, function_of
+from experiments.settings import Job
 
 __all__ = ["main"]
 

@@ -8,8 +8,7 @@ nested dataclass, or a list or mapping of either. NaN and infinities are refused
 
 import dataclasses
 import math
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +27,6 @@ __all__ = [
     "Run",
     "build",
     "described",
-    "function_of",
     "numeric_leaves",
     "plain_values",
     "resolve_all",
@@ -203,18 +201,3 @@ def described(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [described(child) for child in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def function_of(built: object, name: str) -> Callable[..., Any]:
-    """The function `name` of the module that defines a plug-in's dataclass.
-
-    Raises:
-        ConfigError: the module's `__all__` does not list it.
-    """
-    module = sys.modules[type(built).__module__]
-    public = list(getattr(module, "__all__", []))
-    found = getattr(module, name, None) if name in public else None
-    if not callable(found):
-        need = f"a module whose __all__ lists the function {name!r}{nearest(name, public)}"
-        raise refuse(f"{module.__name__}.{type(built).__name__}", public, need)
-    return found  # type: ignore[no-any-return]  # getattr of a module is untyped

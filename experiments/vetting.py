@@ -14,8 +14,9 @@ from envs.randomness import Purpose
 from envs.surfaces import replay
 from envs.targets import refuse
 from envs.world import Scenario
+from evaluators.estimation import needs_of
 from evaluators.gates import Params as GateParams
-from evaluators.sums import weight_sums
+from evaluators.sums import weights_of
 from evaluators.support import Support, assess
 from experiments import claims
 from experiments.convergence import PolicyRun, Truth, run_policies, train_plan, truth_of
@@ -275,8 +276,9 @@ def check_range(job: Job, worlds: Mapping[str, Scenario], *, has_gate: bool) -> 
     Raises:
         ConfigError: a world of unbounded noise, and who needs its range.
     """
-    bounds = {name: getattr(one, "interval", "") for name, one in job.pick("estimator", dict).items()}
-    users = [f"estimator.{name}.interval = {kind}" for name, kind in bounds.items() if kind == "half_model_variance"]
+    bounds = {name: one.interval for name, one in job.pick("estimator", dict).items()}
+    needy = {name: type(one).__module__ for name, one in bounds.items() if "design" in needs_of(one)}
+    users = [f"estimator.{name}.interval = {module.rsplit('.', 1)[-1]}" for name, module in needy.items()]
     users = ["the gate's bound"] * has_gate + users
     for path, scenario in worlds.items():
         if scenario.reward_range is None and users:
@@ -338,5 +340,5 @@ def point_mass_support(gate: Gate, log_sizes: Iterable[int]) -> dict[int, Suppor
     found = {}
     for n in log_sizes:
         rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario, predicted=None)
-        found[n] = assess(weight_sums(rows.target, rows))
+        found[n] = assess(weights_of(rows))
     return found

@@ -8,12 +8,14 @@ Source: Dudik, Langford & Li (2011), section 3.
 
 from dataclasses import dataclass, field
 
-from evaluators.finishing import column, finished
-from evaluators.rows import Estimate, Rows
-from evaluators.sums import DIRECT, Sums
-from evaluators.sums import sums as sums_of
+import numpy as np
 
-__all__ = ["Params", "estimate", "finish"]
+from evaluators.intervals import t
+from evaluators.reward_model import modelled
+from evaluators.rows import Floats, Rows
+from evaluators.scores import Table
+
+__all__ = ["Params", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +23,18 @@ class Params:
     """Numbers of the estimator."""
 
     confidence: float = field(default=0.95, metadata={"gt": 0.0, "lt": 1.0, "unit": "share"})
+    interval: object = field(default_factory=t.Params)
 
 
-def estimate(params: Params, rows: Rows) -> Estimate:
-    """Mean over rows of sum_a target q.
+def table(_: Params, rows: Rows, weight: Floats) -> Table:
+    """Scores sum_a target q.
 
     Args:
-        params: confidence of the interval.
-        rows: one target on one log, n rows, with `predicted`.
+        rows: one target on one log, with `predicted`.
+        weight: (c, k) target / behavior; not read.
 
     Raises:
-        ValueError: as `rows.check`, or the rows carry no reward model.
-        TypeError: as `rows.check`.
+        ValueError: the rows carry no reward model.
     """
-    return finish(params, sums_of(rows))
-
-
-def finish(params: Params, sums: Sums) -> Estimate:
-    """The same from (merged) sums.
-
-    Raises:
-        ValueError: the sums carry no reward model, or confidence outside (0, 1).
-    """
-    if sums.direct is None:
-        raise ValueError("the direct method needs rows.predicted (n, k): see reward_model")
-    return finished(
-        sums,
-        sums.origin + sums.direct.mean(),
-        variance=sums.direct.variance() / sums.direct.n,
-        confidence=params.confidence,
-        cluster_total=column(sums.clusters, DIRECT),
-    )
+    model = modelled(rows, "direct")
+    return Table(part=np.vecdot(rows.target, model), weight=np.zeros_like(weight), model=model)

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.intervals import clopper_pearson
 from evaluators.regret import Share
 from evaluators.resampling import Interval
+from evaluators.shares import clopper_pearson
 from experiments.converging.scoring import Falls, Live, median_or_later, share_of
 from experiments.results import Claim
 

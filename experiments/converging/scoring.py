@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluators.intervals import clopper_pearson
 from evaluators.regret import Convergence, Share, converged_by
+from evaluators.shares import clopper_pearson
 from experiments.converging.running import Run
 from experiments.converging.surfaces import Surface, least_approvals, reachable
 

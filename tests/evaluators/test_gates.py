@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluators.gates import Improvement, Params, Verdict, compare, judge, none_selected, select
-from evaluators.intervals import clopper_pearson, half_model_variance
+from evaluators.adjusting import model_variance, score_variance
+from evaluators.gates import Improvement, Params, Verdict, compare, difference_sums, judge, none_selected, select
+from evaluators.intervals import gate, half_model, model, t
 from evaluators.rows import RewardRange, Rows
-from evaluators.scores import row_scores, score_sums
+from evaluators.shares import clopper_pearson
 
 GATE = Params()
 
@@ -33,17 +34,31 @@ def decide(world, rng, n, params=GATE):
     return verdict.answer
 
 
+def half_variance(baseline, target) -> float:
+    sums = difference_sums(half_model.Params(), baseline, target=target)
+    return float((score_variance(sums) / sums.n + model_variance(sums)) / 2)
+
+
 def test_the_bound_by_its_definition(world) -> None:
     baseline, target = log(world, np.random.default_rng(0), 500)
     found = compare(GATE, baseline, target=target, n_judged=2)
-    sums = score_sums(row_scores(baseline, target - baseline.target))
-    stderr = np.sqrt(half_model_variance(sums))
-    t, t_power = stats.t.ppf([0.975, 0.8], 499)  # 0.05 over two candidates; power 0.8
+    stderr = np.sqrt(half_variance(baseline, target))
+    reach, power = stats.t.ppf([0.975, 0.8], 499)  # 0.05 over two candidates; power 0.8
     assert found.confidence == pytest.approx(0.975)
     np.testing.assert_allclose(found.stderr, stderr, rtol=1e-12)
-    np.testing.assert_allclose(found.lower, found.difference - t * stderr, rtol=1e-9)
-    np.testing.assert_allclose(found.upper, found.difference + t * stderr, rtol=1e-9)
-    np.testing.assert_allclose(found.detectable, (t + t_power) * stderr, rtol=1e-9)
+    np.testing.assert_allclose(found.lower, found.difference - reach * stderr, rtol=1e-9)
+    np.testing.assert_allclose(found.upper, found.difference + reach * stderr, rtol=1e-9)
+    np.testing.assert_allclose(found.detectable, (reach + power) * stderr, rtol=1e-9)
+
+
+def test_a_large_log_is_judged_by_the_models_variance(world) -> None:
+    baseline, target = log(world, np.random.default_rng(8), 500)
+    small, large = (Params(interval=gate.Params(large=rows)) for rows in (501, 500))
+    only = Params(interval=model.Params())
+    assert compare(large, baseline, target=target) == compare(only, baseline, target=target)
+    assert compare(small, baseline, target=target) == compare(
+        Params(interval=half_model.Params()), baseline, target=target
+    )
 
 
 def test_the_difference_is_unbiased(world) -> None:
@@ -57,7 +72,8 @@ def test_the_difference_is_unbiased(world) -> None:
 def test_the_difference_is_known_better_than_the_two_values(world) -> None:
     baseline, target = log(world, np.random.default_rng(2), 2000)
     near = 0.9 * baseline.target + 0.1 * target
-    apart = [half_model_variance(score_sums(row_scores(baseline, prob))) for prob in (near, baseline.target)]
+    nobody = baseline._replace(target=np.zeros_like(near))
+    apart = [half_variance(nobody, prob) for prob in (near, baseline.target)]
     assert compare(GATE, baseline, target=near).stderr < 0.3 * np.sqrt(sum(apart))
 
 
@@ -73,8 +89,8 @@ def test_clusters_widen_the_bound_of_rows_that_repeat_each_other(world) -> None:
     wide = compare(GATE, copied, target=target[index])
     narrow = compare(GATE, copied._replace(cluster=None), target=target[index])
     assert wide.stderr > 1.8 * narrow.stderr
-    t = stats.t.ppf(0.95, 299)  # G - 1
-    np.testing.assert_allclose(wide.lower, wide.difference - t * wide.stderr, rtol=1e-9)
+    reach = stats.t.ppf(0.95, 299)  # G - 1
+    np.testing.assert_allclose(wide.lower, wide.difference - reach * wide.stderr, rtol=1e-9)
 
 
 def test_the_baselines_own_probabilities_are_no_change(world) -> None:
@@ -251,8 +267,7 @@ def test_the_gates_lower_bound_errs_as_promised_at_200_rows_where_a_t_bound_does
         baseline, target = log(heavy_world, rng, 200)
         found = compare(GATE, baseline, target=target)
         half += found.lower > truth
-        scores = row_scores(baseline, target - baseline.target).score()
-        plain += scores.mean() - stats.t.ppf(0.95, 199) * stats.sem(scores) > truth
+        plain += compare(Params(interval=t.Params()), baseline, target=target).lower > truth
     threshold = n_logs * (0.05 + 4 * np.sqrt(0.05 * 0.95 / n_logs))
     assert half <= threshold
     assert plain > threshold

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from envs.lattice import Axis, Lattice
-from evaluators.intervals import clopper_pearson
 from evaluators.kernel_features import kernel_features
 from evaluators.sceptic import Assumptions, RunLog, first_claims, lower_bounds
+from evaluators.shares import clopper_pearson
 
 LATTICE = Lattice(
     (

@@ -3,15 +3,22 @@
 import numpy as np
 import pytest
 
+from evaluators.estimators import doubly_robust, ips
 from evaluators.rows import RewardRange
-from evaluators.scores import importance, merge_scores, row_scores, score_sums, spread
+from evaluators.scores import Table, basis_of, importance, join_scores, row_scores, spread
+
+
+def doubly(rows, target, *, is_difference=False):
+    weight = importance(target, rows.behavior)
+    part = (target * rows.predicted).sum(axis=1)
+    return row_scores(Table(part, weight, rows.predicted, is_difference=is_difference), rows)
 
 
 def test_the_score_of_a_difference_is_the_difference_of_the_scores(world) -> None:
     rows, context = world.draw(np.random.default_rng(0), 300)
     baseline = world.behavior[context]
-    apart = row_scores(rows, rows.target).score() - row_scores(rows, baseline).score()
-    together = row_scores(rows, rows.target - baseline).score()
+    apart = doubly(rows, rows.target).score() - doubly(rows, baseline).score()
+    together = doubly(rows, rows.target - baseline, is_difference=True).score()
     np.testing.assert_allclose(together, apart, atol=1e-12)
 
 
@@ -19,12 +26,47 @@ def test_the_design_term_is_the_loggers_expectation_of_u_squared_v(world) -> Non
     rows, _ = world.draw(np.random.default_rng(1), 20)
     u = importance(rows.target, rows.behavior)
     expected = (rows.behavior * u**2 * spread(rows.predicted, rows.reward_range)).sum(axis=1)
-    np.testing.assert_allclose(row_scores(rows, rows.target).design, expected, rtol=1e-12)
+    np.testing.assert_allclose(doubly(rows, rows.target).design, expected, rtol=1e-12)
+
+
+def test_a_table_with_the_shared_weights_is_scored_as_any_other(world) -> None:
+    # the short cut for plain weights against the long way, for a value with and without a model
+    rows, _ = world.draw(np.random.default_rng(2), 40)
+    basis = basis_of(rows)
+    for module in (ips, doubly_robust):
+        table = module.table(module.Params(), rows, basis.weight)
+        short, long = row_scores(table, rows, basis), row_scores(table, rows)
+        np.testing.assert_allclose(np.stack(short[:6]), np.stack(long[:6]), rtol=1e-12, atol=1e-12)
+
+
+def test_the_centre_is_the_loggers_expectation_of_the_weight(world) -> None:
+    rows, _ = world.draw(np.random.default_rng(3), 40)
+    assert np.allclose(doubly(rows, rows.target).centre, 1.0)
+    assert np.allclose(doubly(rows, rows.target - rows.behavior, is_difference=True).centre, 0.0)
+    half = rows.behavior.copy()
+    half[:, 0] = 0.0  # the target's mass there is not supported
+    half /= half.sum(axis=1, keepdims=True)
+    scored = row_scores(Table(0.0, importance(rows.target, half)), rows._replace(behavior=half))
+    np.testing.assert_allclose(scored.centre, 1 - rows.target[:, 0], rtol=1e-12)
 
 
 def test_slots_without_support_get_no_weight_and_no_warning() -> None:
     weight = importance(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]))
     assert weight.tolist() == [[0.5, 0.0]]
+
+
+def test_a_logger_known_in_part_leaves_nan_where_it_is_not_known(world) -> None:
+    rows, _ = world.draw(np.random.default_rng(4), 30)
+    logged = np.full_like(rows.behavior, np.nan)
+    logged[np.arange(30), rows.slot] = rows.at(rows.behavior)
+    partial = rows._replace(behavior=logged, is_partial=True)
+    basis = basis_of(partial)
+    table = ips.table(ips.Params(), partial, basis.weight)
+    scored = row_scores(table, partial, basis)
+    whole = row_scores(ips.table(ips.Params(), rows, basis_of(rows).weight), rows)
+    np.testing.assert_allclose(scored.score(), whole.score(), rtol=1e-12)
+    assert np.all(scored.centre == 1.0)
+    assert np.all(np.isnan(scored.design))
 
 
 def test_no_reward_in_the_range_varies_more_than_v() -> None:
@@ -33,33 +75,14 @@ def test_no_reward_in_the_range_varies_more_than_v() -> None:
     share = (q + 1) / 4
     variance = share * (3 - q) ** 2 + (1 - share) * (q + 1) ** 2
     assert np.all(spread(q, RewardRange(-1.0, 3.0)) >= variance)
+    np.testing.assert_allclose(spread(q, RewardRange(-1.0, 3.0)), (q + 1) * (3 - q) + 1e-4 * 16, atol=1e-12)
+    assert np.all(np.isnan(spread(q, None)))
 
 
-def test_kappa_is_the_most_possible_where_no_residual_was_seen(world) -> None:
-    rows, _ = world.draw(np.random.default_rng(2), 50)
-    unseen = row_scores(rows, rows.target)._replace(weight=np.zeros(50))
-    assert score_sums(unseen).kappa() == 1.0
-
-
-def test_kappa_is_the_weighted_residual_over_its_shape(world) -> None:
-    rows, _ = world.draw(np.random.default_rng(3), 50)
-    scored = row_scores(rows, rows.target - world.behavior[0])
-    size = np.abs(scored.weight)
-    expected = (size * scored.residual**2).sum() / (size * scored.spread).sum()
-    np.testing.assert_allclose(score_sums(scored).kappa(), expected, rtol=1e-12)
-
-
-def test_merged_scores_are_those_of_the_union(world) -> None:
-    rows, _ = world.draw(np.random.default_rng(4), 60)
-    scored = row_scores(rows, rows.target)
-    halves = [
-        score_sums(type(scored)(*(column[part] for column in scored)), 0.5) for part in (slice(23), slice(23, 60))
-    ]
-    merged, whole = merge_scores(*halves), score_sums(scored, 0.5)
-    np.testing.assert_allclose(np.hstack(merged), np.hstack(whole), rtol=1e-12)
-
-
-def test_scores_without_a_reward_model_are_refused(world) -> None:
-    rows, _ = world.draw(np.random.default_rng(5), 10)
-    with pytest.raises(ValueError, match="predicted is None"):
-        row_scores(rows._replace(predicted=None), rows.target)
+@pytest.mark.parametrize("cuts", [(23,), (1, 2, 59)])
+def test_joined_scores_are_those_of_the_whole(world, cuts) -> None:
+    rows, _ = world.draw(np.random.default_rng(5), 60)
+    ends = [0, *cuts, 60]
+    parts = [rows.part(begin, end) for begin, end in zip(ends, ends[1:], strict=False)]
+    joined = join_scores([doubly(part, part.target) for part in parts])
+    np.testing.assert_array_equal(np.stack(joined[:6]), np.stack(doubly(rows, rows.target)[:6]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluators.rows import Rows
-from evaluators.sums import Weights, weight_sums
+from evaluators.sums import Weights, weights_of
 from evaluators.support import Rule, assess
 
 
@@ -18,7 +18,7 @@ def log(target, behavior=(0.5, 0.5), n=200) -> Rows:
 
 
 def support_of(rows: Rows, rule: Rule | None = None):
-    return assess(weight_sums(rows.target, rows), rule)
+    return assess(weights_of(rows), rule)
 
 
 def test_a_target_equal_to_the_logger_has_every_row_as_its_sample() -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from evaluators.gates import Verdict
-from evaluators.intervals import clopper_pearson
 from evaluators.propensity import PropensityCheck, Tally
 from evaluators.regret import Convergence, Share
+from evaluators.shares import clopper_pearson
 from evaluators.support import Support
 from experiments import claims
 from experiments.ope import Judged

@@ -14,7 +14,7 @@ from envs.randomness import Purpose
 from evaluators.estimators import direct, doubly_robust, ips, snips
 from evaluators.reward_model import Params as ModelParams
 from evaluators.rows import RewardRange
-from evaluators.sums import weight_sums
+from evaluators.sums import weights_of
 from evaluators.support import assess
 from experiments import ope
 from experiments.frozen import Frozen, LogRows, learn, point_mass
@@ -202,7 +202,7 @@ def test_rows_of_a_recorded_world_are_clustered_by_problem(target: Target) -> No
 def test_a_point_mass_has_no_support(target: Target) -> None:
     greedy = point_mass("greedy", logger(), target.frozen.masses.argmax(axis=1))
     rows = rows_of(log(0).part(0, 200), logger(), greedy, scenario=world(), predicted=None)
-    assert not assess(weight_sums(rows.target, rows)).sufficient
+    assert not assess(weights_of(rows)).sufficient
 
 
 def test_measurements_name_world_target_estimator_and_size(judged: dict[str, Judged]) -> None:

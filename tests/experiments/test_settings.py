@@ -14,7 +14,6 @@ from experiments.settings import (
     Run,
     build,
     described,
-    function_of,
     numeric_leaves,
     resolve_all,
 )

@@ -13,6 +13,7 @@ from envs.recorded.recording import Columns
 from envs.surfaces import llm_outcome, replay
 from envs.targets import ConfigError
 from evaluators.estimators import doubly_robust, ips
+from evaluators.intervals import t
 from experiments.frozen import design_ess
 from experiments.gating import Gate
 from experiments.ope import value_of
@@ -108,9 +109,9 @@ class Asked(NamedTuple):
     ("estimators", "has_gate", "users"),
     [
         ({"ips": ips.Params()}, True, "the gate's bound;"),
-        ({"dr": doubly_robust.Params()}, False, "estimator.dr.interval = half_model_variance;"),
-        ({"dr": doubly_robust.Params()}, True, "the gate's bound and estimator.dr.interval = half_model_variance;"),
-        ({"ips": ips.Params(), "dr": doubly_robust.Params(interval="t")}, False, ""),
+        ({"dr": doubly_robust.Params()}, False, "estimator.dr.interval = assisted;"),
+        ({"dr": doubly_robust.Params()}, True, "the gate's bound and estimator.dr.interval = assisted;"),
+        ({"ips": ips.Params(), "dr": doubly_robust.Params(interval=t.Params())}, False, ""),
     ],
 )
 @pytest.mark.parametrize("kind", ["gaussian", "heavy"])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluators.estimators.direct import Params, estimate
+from evaluators.estimation import estimate
+from evaluators.estimators.direct import Params
 
 
 @pytest.fixture
@@ -46,5 +47,5 @@ def test_clusters_are_counted(rows) -> None:
 
 
 def test_rows_without_a_model_are_refused(rows) -> None:
-    with pytest.raises(ValueError, match="direct method needs rows.predicted"):
+    with pytest.raises(ValueError, match="estimator direct needs rows.predicted"):
         estimate(Params(), rows._replace(predicted=None))

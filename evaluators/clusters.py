@@ -1,8 +1,4 @@
-"""Sums that merge: first two moments of a quantity, and totals per cluster.
-
-Merging is addition, so any partition of a log gives the same result up to rounding. Sum values
-about an origin near their mean: the variance is a difference of sums.
-"""
+"""Totals per cluster that merge: what a cluster-robust variance is made of."""
 
 from typing import NamedTuple
 
@@ -11,43 +7,11 @@ import numpy as np
 from evaluators.rows import Floats, Ints
 
 
-class Moments(NamedTuple):
-    """First two sums of one per-row quantity, about an origin its owner knows."""
-
-    n: int
-    total: float
-    square: float
-
-    def mean(self) -> float:
-        """Mean about the origin."""
-        return self.total / self.n
-
-    def variance(self) -> float:
-        """Sample variance (n - 1); infinite for a single row."""
-        if self.n < 2:
-            return float("inf")
-        return max(self.square - self.total**2 / self.n, 0.0) / (self.n - 1)
-
-
 class Clusters(NamedTuple):
     """Sums per cluster; a cluster may be split over shards."""
 
     label: Ints  # (g,) ascending
     table: Floats  # (g, c) one column per quantity; the first counts rows
-
-
-def moments(values: Floats) -> Moments:
-    """Sums of (n,) values and of their squares.
-
-    >>> moments(np.array([1.0, 3.0])).variance()
-    2.0
-    """
-    return Moments(values.size, float(values.sum()), float(values @ values))
-
-
-def merge_moments(left: Moments, right: Moments) -> Moments:
-    """Moments of two disjoint sets of rows as moments of their union."""
-    return Moments(left.n + right.n, left.total + right.total, left.square + right.square)
 
 
 def cluster_totals(label: Ints, columns: tuple[Floats, ...]) -> Clusters:

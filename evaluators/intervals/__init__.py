@@ -1,0 +1,1 @@
+"""Intervals: one file per way from sums of scores to two ends."""
