@@ -19,8 +19,8 @@ from evaluators.estimation import needs_of
 from evaluators.intervals import gate as gate_interval
 from evaluators.quantiles import Interval
 from evaluators.rows import ROUNDING, Floats, Rows, check
-from evaluators.scores import Table, importance, row_scores
-from evaluators.sums import Sums, summed, weights_of
+from evaluators.scores import Table, basis_of, importance, row_scores
+from evaluators.sums import Sums, summed, weight_columns, weight_sums, weights_of
 from evaluators.support import Rule, Support, assess
 
 __all__ = ["Params", "compare", "judge", "none_selected", "select"]
@@ -120,21 +120,23 @@ def compare(params: Params, baseline: Rows, *, target: Floats, n_judged: int = 1
     )
 
 
-def difference_sums(interval: object, baseline: Rows, *, target: Floats) -> Sums:
+def difference_sums(interval: object, baseline: Rows, *, target: Floats, n_logs: int = 0) -> Sums:
     """Sums of the per-row doubly robust difference, target minus `baseline.target`.
 
     Args:
         interval: Params of a file in `evaluators/intervals/`: what it needs is summed.
         baseline: checked rows with a reward model.
         target: (c, k) the candidate's probabilities.
+        n_logs: logs of equal length that stand one after another, each summed by itself; 0: one log.
     """
     assert baseline.predicted is not None
     contrast = target - baseline.target
     weight, needs = importance(contrast, baseline.behavior), needs_of(interval)
     table = Table(np.vecdot(contrast, baseline.predicted), weight, baseline.predicted, is_difference=True)
     scores = row_scores(table, baseline, has_design="design" in needs)
-    weights = weights_of(baseline._replace(target=target))
-    return summed(scores, weights, rows=baseline, keep="scores" in needs)
+    towards = baseline._replace(target=target)
+    weights = weight_sums(weight_columns(towards, basis_of(towards)), n_logs=n_logs)
+    return summed(scores.folded(n_logs) if n_logs else scores, weights, rows=baseline, keep="scores" in needs)
 
 
 class _Ends(NamedTuple):

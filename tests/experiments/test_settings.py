@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from envs.targets import function_of
 from experiments.settings import (
     ConfigError,
     Job,

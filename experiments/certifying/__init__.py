@@ -1,0 +1,1 @@
+"""Certification of estimates and intervals against known truth: the pool, and one module per part."""
