@@ -4,19 +4,19 @@
 machines. `finish` gives them a value and an interval. `estimate` is both, for one log in memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from envs.targets import function_of
-from evaluators.rows import Estimate, Rows, check, check_shapes, check_values, typed
-from evaluators.scores import RowScores, basis_of, join_scores, row_scores
+from evaluators.rows import Estimate, Floats, Rows, check, check_logged, check_shapes, check_tables, typed
+from evaluators.scores import Looked, RowScores, Table, assemble, basis_of, join_looked, look
 from evaluators.sums import Sums, WeightColumns, merge, summed, weight_columns, weight_sums
 
-BLOCK_ENTRIES = 2**16  # of a (rows, slots) table: what a core's cache holds a few times over
-STRIDE = 2**13  # rows whose scores are summed at once
+BLOCK_ENTRIES = 2**15  # of a (rows, slots) table: what a core's cache holds a few times over
+STRIDE = 2**14  # rows whose scores are summed at once
 
 
 class Estimator(Protocol):
@@ -48,11 +48,12 @@ def summarise(estimators: Mapping[str, Estimator], rows: Rows, *, keep: bool | N
     """
     rows = typed(rows)
     check_shapes(rows)
-    n = rows.reward.size
+    check_logged(rows)
+    asked, stride = _asked(estimators, keep), _stride(rows)
     found: dict[str, list[Sums]] = {name: [] for name in estimators}
-    for begin in range(0, n, STRIDE):
-        stretch = rows.part(begin, begin + STRIDE)
-        for name, added in _summed(estimators, stretch, whole=rows, keep=keep).items():
+    for begin in range(0, rows.reward.size, stride):
+        stretch = rows.part(begin, begin + stride)
+        for name, added in _summed(asked, stretch, whole=rows).items():
             found[name].append(added)
     return {name: reduce(merge, shards) for name, shards in found.items()}
 
@@ -73,16 +74,42 @@ def summarise_logs(
     """
     if rows.reward.size % n_logs:
         raise ValueError(f"{rows.reward.size} rows, need a multiple of n_logs = {n_logs}")
-    rows = check(rows)
-    scored = _scored(estimators, rows)
-    weights = weight_sums(scored.weights, n_logs=n_logs)
+    rows, asked = check(rows), _asked(estimators, keep)
+    columns, looked = _look(asked, rows)
+    weights = weight_sums(columns, n_logs=n_logs)
     return {
-        name: summed(scored.scores[name].folded(n_logs), weights, rows=rows, keep=_held(params, keep))
-        for name, params in estimators.items()
+        one.name: summed(_scores(looked[one.name], rows).folded(n_logs), weights, rows=rows, keep=one.is_kept)
+        for one in asked
     }
 
 
-def _summed(estimators: Mapping[str, Estimator], stretch: Rows, *, whole: Rows, keep: bool | None) -> dict[str, Sums]:
+class _Asked(NamedTuple):
+    """An estimator, its table's function, and what its interval needs."""
+
+    name: str
+    params: Estimator
+    table: Callable[..., Table]
+    has_design: bool
+    columns: Callable[..., Floats] | None
+    is_kept: bool
+
+
+def _asked(estimators: Mapping[str, Estimator], keep: bool | None) -> list[_Asked]:
+    found = []
+    for name, params in estimators.items():
+        needs = needs_of(params.interval)
+        columns = function_of(params.interval, "columns") if "columns" in needs else None
+        is_kept = "scores" in needs if keep is None else keep
+        found.append(_Asked(name, params, function_of(params, "table"), "design" in needs, columns, is_kept))
+    return found
+
+
+def _stride(rows: Rows) -> int:
+    """Rows summed at once: tables that rows share are few, and must not be made anew too often."""
+    return STRIDE if rows.row is None else max(STRIDE, 4 * rows.behavior.shape[0])
+
+
+def _summed(asked: Sequence[_Asked], stretch: Rows, *, whole: Rows) -> dict[str, Sums]:
     """Sums of a stretch of rows, looked up block by block: a block's tables fit in a core's cache."""
     n, k = stretch.reward.size, stretch.behavior.shape[1]
     size = max(BLOCK_ENTRIES // k, 64) if stretch.row is None else n
@@ -90,12 +117,12 @@ def _summed(estimators: Mapping[str, Estimator], stretch: Rows, *, whole: Rows, 
     for begin in range(0, n, size):
         block = stretch.part(begin, begin + size)
         _check_block(block, whole)
-        blocks.append(_scored(estimators, block))
-    weights = weight_sums(_joined([block.weights for block in blocks]))
+        blocks.append(_look(asked, block))
+    weights = weight_sums(_joined([columns for columns, _ in blocks]))
     found = {}
-    for name, params in estimators.items():
-        scores = join_scores([block.scores[name] for block in blocks])
-        found[name] = summed(scores, weights, rows=stretch, keep=_held(params, keep))
+    for one in asked:
+        scores = _scores(join_looked([looked[one.name] for _, looked in blocks]), stretch)
+        found[one.name] = summed(scores, weights, rows=stretch, keep=one.is_kept)
     return found
 
 
@@ -103,34 +130,31 @@ def _joined(columns: Sequence[WeightColumns]) -> WeightColumns:
     return columns[0] if len(columns) == 1 else WeightColumns(*map(np.concatenate, zip(*columns, strict=True)))
 
 
-def _held(params: Estimator, keep: bool | None) -> bool:
-    return "scores" in needs_of(params.interval) if keep is None else keep
+def _scores(looked: Looked, rows: Rows) -> RowScores:
+    return assemble(looked, rows.reward, declared=rows.reward_range)
 
 
 def _check_block(block: Rows, whole: Rows) -> None:
     """Check while the block is in the cache; what is refused is named by its place in the whole."""
     try:
-        check_values(block)
+        check_tables(block)
     except ValueError:
-        check_values(whole)
+        check_tables(whole)
         raise
 
 
-class _Scored(NamedTuple):
-    weights: WeightColumns
-    scores: dict[str, RowScores]
-
-
-def _scored(estimators: Mapping[str, Estimator], rows: Rows) -> _Scored:
+def _look(asked: Sequence[_Asked], rows: Rows) -> tuple[WeightColumns, dict[str, Looked]]:
     basis, found = basis_of(rows), {}
-    for name, params in estimators.items():
-        table = function_of(params, "table")(params, rows, basis.weight)
-        found[name] = row_scores(table, rows, basis, has_design="design" in needs_of(params.interval))
-    return _Scored(weight_columns(rows, basis), found)
+    for one in asked:
+        table = one.table(one.params, rows, basis.weight)
+        looked = look(table, rows, basis, has_design=one.has_design)
+        extra = None if one.columns is None else one.columns(one.params.interval, rows)
+        found[one.name] = looked if extra is None else looked._replace(extra=extra)
+    return weight_columns(rows, basis), found
 
 
 def needs_of(interval: object) -> frozenset[str]:
-    """What an interval reads beyond sums of scores: `design`, `scores`, or neither."""
+    """What an interval reads beyond sums of scores: `design`, `scores`, `columns` of its own, or nothing."""
     found: frozenset[str] = function_of(interval, "needs")(interval)
     return found
 

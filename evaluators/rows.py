@@ -127,14 +127,47 @@ def check(rows: Rows) -> Rows:
 
 def check_values(rows: Rows) -> None:
     """The part of `check` that reads every number; types and shapes are settled."""
+    check_logged(rows)
+    check_tables(rows)
+
+
+def check_logged(rows: Rows) -> None:
+    """Refuse rewards, slots and table rows that no estimator can read.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    c, k = rows.behavior.shape
     _refuse(~np.isfinite(rows.reward), rows.reward, "reward", "need a finite number")
-    _check_probabilities(rows)
-    _check_propensity(rows)
+    outside = (rows.slot < 0) | (rows.slot >= k)
+    _refuse(outside, rows.slot, "slot", f"need 0 <= slot < {k}, the window's size")
+    if rows.row is not None:
+        _refuse((rows.row < 0) | (rows.row >= c), rows.row, "row", f"need 0 <= row < {c}, the rows of behavior")
+    if rows.reward_range is not None:
+        lo, hi = rows.reward_range
+        if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
+            raise ValueError(f"reward_range = ({lo:.6g}, {hi:.6g}), need two finite numbers, lo < hi")
+        _check_range(rows.reward, rows.reward_range, "reward")
+
+
+def check_tables(rows: Rows) -> None:
+    """Refuse probabilities and predictions that no estimator can read.
+
+    Raises:
+        ValueError: as `check`.
+    """
+    least = _check_probabilities(rows)
+    if not least > 0:
+        propensity = rows.at(rows.behavior)
+        bad = ~((propensity > 0) & (propensity <= 1 + ROUNDING))
+        mend = "need 0 < p <= 1; was this action drawn from these probabilities?"
+        _refuse(bad, propensity, "propensity", mend)
+    if rows.predicted is None:
+        return
     if rows.reward_range is None:
-        if rows.predicted is not None:
-            _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
+        _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
     else:
-        _check_range(rows, rows.reward_range)
+        _check_range(rows.predicted, rows.reward_range, "predicted", "; clip it with reward_model.clip")
 
 
 def typed(rows: Rows) -> Rows:
@@ -179,41 +212,32 @@ def check_shapes(rows: Rows) -> None:
             raise ValueError(f"{name} has shape {values.shape}, need {shape} to match behavior {(c, k)}")
 
 
-def _check_probabilities(rows: Rows) -> None:
+def _check_probabilities(rows: Rows) -> float:
+    """The least propensity of any slot; NaN where some are unknown."""
     one = np.ones(rows.behavior.shape[1])
+    least = float("nan")
     for name, table in (("behavior", rows.behavior), ("target", rows.target)):
-        known = np.nan_to_num(table, nan=0.0) if rows.is_partial and name == "behavior" else table
-        if not known.min() >= 0:  # NaN included
+        is_partial = rows.is_partial and name == "behavior"
+        known = np.nan_to_num(table, nan=0.0) if is_partial else table
+        lowest = known.min()
+        if not lowest >= 0:  # NaN included
             _refuse(~(known >= 0), known, name, "need probabilities >= 0")
         total = known @ one
-        _refuse(~(total <= 1 + ROUNDING), total, f"sum of {name}", "need <= 1; renormalise first")
-        if name == "behavior" and not rows.is_partial:
+        if not total.max() <= 1 + ROUNDING:
+            _refuse(~(total <= 1 + ROUNDING), total, f"sum of {name}", "need <= 1; renormalise first")
+        if name == "behavior" and not is_partial:
+            least = float(lowest)
             mend = "need 1; does the log hold the propensities of the whole window?"
             _refuse(total < 1 - ROUNDING, total, "sum of behavior", mend)
+    return least
 
 
-def _check_propensity(rows: Rows) -> None:
-    c, k = rows.behavior.shape
-    outside = (rows.slot < 0) | (rows.slot >= k)
-    _refuse(outside, rows.slot, "slot", f"need 0 <= slot < {k}, the window's size")
-    if rows.row is not None:
-        _refuse((rows.row < 0) | (rows.row >= c), rows.row, "row", f"need 0 <= row < {c}, the rows of behavior")
-    propensity = rows.at(rows.behavior)
-    bad = ~((propensity > 0) & (propensity <= 1 + ROUNDING))
-    mend = "need 0 < p <= 1; was this action drawn from these probabilities?"
-    _refuse(bad, propensity, "propensity", mend)
-
-
-def _check_range(rows: Rows, declared: RewardRange) -> None:
+def _check_range(values: Floats, declared: RewardRange, name: str, mend: str = "") -> None:
     lo, hi = declared
-    if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
-        raise ValueError(f"reward_range = ({lo:.6g}, {hi:.6g}), need two finite numbers, lo < hi")
     slack = ROUNDING * (hi - lo)
-    need = f"need {lo:.6g} <= value <= {hi:.6g}, the declared range"
-    for name, values in (("reward", rows.reward), ("predicted", rows.predicted)):
-        if values is not None and not (values.min() >= lo - slack and values.max() <= hi + slack):
-            mend = "; clip it with reward_model.clip" if name == "predicted" else ""
-            _refuse(~((values >= lo - slack) & (values <= hi + slack)), values, name, need + mend)
+    if not (values.min() >= lo - slack and values.max() <= hi + slack):
+        need = f"need {lo:.6g} <= value <= {hi:.6g}, the declared range{mend}"
+        _refuse(~((values >= lo - slack) & (values <= hi + slack)), values, name, need)
 
 
 def _refuse(bad: Bools, values: Floats | Ints, name: str, need: str) -> None:

@@ -42,6 +42,7 @@ class RowScores(NamedTuple):
     design: Floats  # sum_a pi_b u^2 v
     origin: float = 0.0
     is_ratio: bool = False
+    extra: Floats | None = None  # (h, ..., n) columns that an interval made for itself, about the origin
 
     def score(self) -> Floats:
         """(..., n) part + u e, about the origin."""
@@ -50,7 +51,8 @@ class RowScores(NamedTuple):
     def folded(self, n_logs: int) -> "RowScores":
         """Scores of n_logs logs of equal length that stand one after another, as (n_logs, n)."""
         arrays: dict[str, Any] = {name: getattr(self, name).reshape(n_logs, -1) for name in ARRAYS}
-        return self._replace(**arrays)
+        extra = None if self.extra is None else self.extra.reshape(len(self.extra), n_logs, -1)
+        return self._replace(**arrays, extra=extra)
 
 
 def join_scores(parts: Sequence[RowScores]) -> RowScores:
@@ -58,7 +60,8 @@ def join_scores(parts: Sequence[RowScores]) -> RowScores:
     if len(parts) == 1:
         return parts[0]
     joined: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts], axis=-1) for name in ARRAYS}
-    return parts[0]._replace(**joined)
+    extra = [p.extra for p in parts if p.extra is not None]
+    return parts[0]._replace(**joined, extra=np.concatenate(extra, axis=-1) if extra else None)
 
 
 ARRAYS = ("part", "weight", "residual", "centre", "spread", "design")
@@ -95,6 +98,7 @@ class Basis(NamedTuple):
     """What every estimator shares of some rows: computed once."""
 
     weight: Floats  # (c, k) target / behavior
+    logged: Floats  # (n,) of the logged slots
     mass: Floats  # (c,) target mass on slots the logger could take; NaN where the logger is known in part
     square: Floats  # (c,) sum_a pi_e^2 / pi_b; likewise
 
@@ -107,7 +111,7 @@ def basis_of(rows: Rows) -> Basis:
     mass, square = supported @ np.ones(weight.shape[1]), np.vecdot(rows.target, weight)
     if rows.is_partial:
         mass, square = mass * np.nan, square * np.nan
-    return Basis(weight, mass, square)
+    return Basis(weight, rows.at(weight), mass, square)
 
 
 def row_scores(table: Table, rows: Rows, basis: Basis | None = None, *, has_design: bool = True) -> RowScores:
@@ -123,48 +127,95 @@ def row_scores(table: Table, rows: Rows, basis: Basis | None = None, *, has_desi
     Returns:
         (n,) arrays.
     """
-    origin = 0.0 if table.is_difference else origin_of(rows.reward_range)
-    n, about = rows.reward.size, origin if table.is_ratio and table.model is None else 0.0
-    part = np.broadcast_to(np.asarray(table.part, np.float64), rows.behavior.shape[:1])
+    looked = look(table, rows, basis, has_design=has_design)
+    return assemble(looked, rows.reward, declared=rows.reward_range)
+
+
+class Looked(NamedTuple):
+    """What a table says of rows, before their rewards are read: (n,) columns, or what all rows share."""
+
+    part: Floats | float
+    weight: Floats
+    model: Floats | None
+    centre: Floats | float
+    design: Floats | None
+    is_ratio: bool
+    is_difference: bool
+    extra: Floats | None = None  # (h, n) columns that an interval made for itself
+
+
+def look(table: Table, rows: Rows, basis: Basis | None, *, has_design: bool) -> Looked:
+    """Look the rows up in a table; arguments as `row_scores`."""
     plain = basis if basis is not None and table.weight is basis.weight else None
-    spread_, design = _design(table, rows, plain) if has_design else (np.full(n, np.nan),) * 2
-    return RowScores(
-        part=rows.at(part) - (0.0 if about else origin),
-        weight=rows.at(table.weight),
-        residual=rows.reward - about if table.model is None else rows.reward - rows.at(table.model),
-        centre=np.zeros(n) if table.is_ratio else _expected(table, rows, plain),
-        spread=spread_,
-        design=design,
-        origin=origin,
+    return Looked(
+        part=rows.at(table.part) if isinstance(table.part, np.ndarray) else float(table.part),
+        weight=rows.at(table.weight) if plain is None else plain.logged,
+        model=None if table.model is None else rows.at(table.model),
+        centre=_expected(table, rows, plain),
+        design=_design(table, rows, plain) if has_design and not rows.is_partial else None,
         is_ratio=table.is_ratio,
+        is_difference=table.is_difference,
     )
 
 
-def _expected(table: Table, rows: Rows, plain: Basis | None) -> Floats:
-    """(n,) expectation of the logged slot's weight."""
+def join_looked(parts: Sequence[Looked]) -> Looked:
+    """What a table said of several stretches of rows, as of the whole."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=-1)
+        for name in ("part", "weight", "model", "centre", "design", "extra")
+        if isinstance(getattr(first, name), np.ndarray)
+    }
+    return first._replace(**joined)
+
+
+def assemble(looked: Looked, reward: Floats, *, declared: RewardRange | None) -> RowScores:
+    """Scores of rows that were looked up, with their rewards (n,)."""
+    n, middle = reward.size, origin_of(declared)
+    origin = 0.0 if looked.is_difference else middle
+    about = origin if looked.is_ratio and looked.model is None else 0.0
+    most = _flat_spread(declared) if looked.design is not None else np.nan
+    part = looked.part - (0.0 if about else origin)
+    return RowScores(
+        part=part if isinstance(part, np.ndarray) else np.full(n, part),
+        weight=looked.weight,
+        residual=reward - (about if looked.model is None else looked.model),
+        centre=looked.centre if isinstance(looked.centre, np.ndarray) else np.full(n, looked.centre),
+        spread=np.full(n, most) if looked.model is None else most - np.square(looked.model - middle),
+        design=np.full(n, np.nan) if looked.design is None else looked.design,
+        origin=origin,
+        is_ratio=looked.is_ratio,
+        extra=looked.extra,
+    )
+
+
+def _expected(table: Table, rows: Rows, plain: Basis | None) -> Floats | float:
+    """Expectation of the logged slot's weight."""
+    if table.is_ratio:
+        return 0.0
     if rows.is_partial:
-        return np.full(rows.reward.size, 0.0 if table.is_difference else 1.0 if plain is not None else np.nan)
+        return 0.0 if table.is_difference else 1.0 if plain is not None else np.nan
     return rows.at(np.vecdot(table.weight, rows.behavior) if plain is None else plain.mass)
 
 
-def _design(table: Table, rows: Rows, plain: Basis | None) -> tuple[Floats, Floats]:
-    """Shape v at the logged slots, and sum_a pi_b u^2 v; without a model v is flat."""
-    if rows.is_partial:
-        unknown = np.full(rows.reward.size, np.nan)
-        return unknown, unknown
+def _design(table: Table, rows: Rows, plain: Basis | None) -> Floats:
+    """Expectation of u^2 v, sum_a pi_b u^2 v; without a model v is flat."""
     if plain is None:
         moment = table.weight * rows.behavior
         moment *= table.weight
         square = moment.sum(axis=1)
     else:
-        moment, square = table.weight * rows.target, plain.square
-    most, origin = _flat_spread(rows.reward_range), origin_of(rows.reward_range)
+        moment, square = None, plain.square
+    most = _flat_spread(rows.reward_range)
     if table.model is None:
-        return np.full(rows.reward.size, most), rows.at(square) * most
+        return rows.at(square) * most
     # v = most - (q - origin)^2, summed without a table of v
-    off = table.model - origin
+    off = table.model - origin_of(rows.reward_range)
+    moment = table.weight * rows.target if moment is None else moment
     moment *= off
-    return most - np.square(rows.at(off)), rows.at(most * square - np.vecdot(moment, off))
+    return rows.at(most * square - np.vecdot(moment, off))
 
 
 def _flat_spread(declared: RewardRange | None) -> float:

@@ -50,6 +50,7 @@ class Sums(NamedTuple):
     weights: Weights
     clusters: Clusters | None = None
     kept: RowScores | None = None  # the scores themselves, where an interval resamples them
+    extra: Floats | None = None  # (..., h, 2) sum x, x^2 of an interval's own columns; in `clusters` after U
 
 
 def summed(scores: RowScores, weights: Weights, *, rows: Rows, keep: bool = False) -> Sums:
@@ -65,6 +66,7 @@ def summed(scores: RowScores, weights: Weights, *, rows: Rows, keep: bool = Fals
     term, size, c = u * e, np.abs(u), u - scores.centre
     bent = size * e
     columns = np.stack([np.ones_like(y), scores.part, scores.centre, term, u], axis=-2)
+    extra = [] if scores.extra is None else list(scores.extra)
     residual = [size.sum(axis=-1), bent.sum(axis=-1), np.vecdot(bent, e), np.vecdot(size, scores.spread)]
     return Sums(
         n=y.shape[-1],
@@ -77,9 +79,15 @@ def summed(scores: RowScores, weights: Weights, *, rows: Rows, keep: bool = Fals
         design=scores.design.sum(axis=-1),
         ends=np.stack([c.min(axis=-1), c.max(axis=-1)], axis=-1),
         weights=weights,
-        clusters=None if rows.cluster is None else _clusters(rows.cluster, columns),
+        clusters=None if rows.cluster is None else _clusters(rows.cluster, columns, extra),
         kept=scores if keep else None,
+        extra=_extra_sums(extra),
     )
+
+
+def _extra_sums(extra: list[Floats]) -> Floats | None:
+    found = [np.stack([x.sum(axis=-1), np.vecdot(x, x)], axis=-1) for x in extra]
+    return np.stack(found, axis=-2) if found else None
 
 
 def _powers(values: Floats, count: int) -> Floats:
@@ -90,10 +98,10 @@ def _powers(values: Floats, count: int) -> Floats:
     return found
 
 
-def _clusters(label: Ints, columns: Floats) -> Clusters:
+def _clusters(label: Ints, columns: Floats, extra: list[Floats]) -> Clusters:
     if columns.ndim > 2:
         raise ValueError(f"clusters of {columns.shape[0]} logs at once, need one log at a time")
-    return cluster_totals(label, tuple(columns[1:]))
+    return cluster_totals(label, (*columns[1:], *extra))
 
 
 class WeightColumns(NamedTuple):
@@ -106,7 +114,7 @@ class WeightColumns(NamedTuple):
 
 def weight_columns(rows: Rows, basis: Basis) -> WeightColumns:
     """The weight of every row, and what it was expected to be."""
-    return WeightColumns(rows.at(basis.weight), rows.at(basis.square), rows.at(basis.mass))
+    return WeightColumns(basis.logged, rows.at(basis.square), rows.at(basis.mass))
 
 
 def weight_sums(columns: WeightColumns, *, n_logs: int = 0) -> Weights:
@@ -158,6 +166,7 @@ def merge(left: Sums, right: Sums) -> Sums:
         weights=_merge_weights(left.weights, right.weights),
         clusters=_merge_clusters(left.clusters, right.clusters),
         kept=_merge_kept(left.kept, right.kept),
+        extra=None if left.extra is None or right.extra is None else left.extra + right.extra,
     )
 
 

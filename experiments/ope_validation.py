@@ -2,13 +2,14 @@
 
 More logs than a vetting run spends: coverage over thousands of logs, the gate over a
 thousand replications on the control where nothing can improve, and on a world where
-something can.
+something can; then the laboratory's own problems (`certifying/laboratory.py`).
 """
 
 from dataclasses import dataclass, field
 
 from envs.randomness import Purpose
 from experiments import claims
+from experiments.certifying.laboratory import Parts, certify
 from experiments.exporting import finish
 from experiments.gating import Gate, decide_gate, possible_gain
 from experiments.measurement import Measurement
@@ -41,6 +42,7 @@ class Params:
     null_replications: int = field(default=1000, metadata={"ge": 0, "le": 10**6})
     gain_replications: int = field(default=400, metadata={"ge": 0, "le": 10**6})
     ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
+    laboratory: Parts = field(default_factory=Parts)
 
 
 def run(job: Job) -> Summary:
@@ -70,6 +72,10 @@ def run(job: Job) -> Summary:
         if params.null_world is not None:
             null = null_gate(bench, params.null_world, job, ess_shares=params.ess_shares)
         _gates(gate, null, params, ledger=ledger, progress=progress)
+        rows, more = certify(params.laboratory, seed=job.run.master_seed, progress=progress)
+        for row in rows:
+            ledger.results.add(row)
+        ledger.claims.extend(more)
     return finish(job, ledger, verdict=None, files=[], timings=progress.timings)
 
 

@@ -52,6 +52,7 @@ WIDTHS = {200: 1.10, 2000: 1.03}  # times the width of plain t
 SIDE, SIDE_ANY, T_FAILS = 0.06, 0.065, 0.08
 SNIPS_BAND, SNIPS_WIDTH = (0.935, 0.965), 0.112
 SIDES = ("lower_error", "upper_error")
+ENOUGH = 2000  # logs of a problem below which shares are reported, not judged
 WORKERS = 2
 
 
@@ -170,7 +171,8 @@ def coverage_claims(kept: Sequence[Kept]) -> list[Claim]:
     default = _of(kept, "doubly_robust", "assisted")
     plain = _of(kept, "doubly_robust", "t")
     found = [_covers(default), _sides(default), _side_anywhere(default), _width(default, plain), _fails(plain)]
-    return found + (_snips(_of(kept, "snips", "hc3")) if n == max(BANDS) else [])
+    found += _snips(_of(kept, "snips", "hc3")) if n == max(BANDS) else []
+    return found if min(one.n_logs for one in kept) >= ENOUGH else [claim._replace(holds=None) for claim in found]
 
 
 def _of(kept: Sequence[Kept], estimator: str, interval: str) -> list[Kept]:

@@ -33,6 +33,7 @@ LEVEL, POWERS = (
     0.05,
     {200: {("far", 0.10): 0.48, ("near", 0.04): 0.50}, 2000: {("far", 0.10): 0.95, ("near", 0.04): 0.95}},
 )
+ENOUGH = 2000  # logs of a case below which shares are reported, not judged
 WORKERS = 2
 
 
@@ -119,7 +120,8 @@ def _in_parallel(asked: Sequence[tuple[Case, int, int]], *, seed: int) -> list[A
 
 def gate_claims(found: Sequence[Approved]) -> list[Claim]:
     """What the gate's own interval must show."""
-    return [_error(one) if one.case.difference == 0 else _power(one) for one in found]
+    claims = [_error(one) if one.case.difference == 0 else _power(one) for one in found]
+    return claims if min(one.n_logs for one in found) >= ENOUGH else [one._replace(holds=None) for one in claims]
 
 
 def _error(one: Approved) -> Claim:

@@ -1,11 +1,26 @@
 """Cross-fitting: no row is predicted by a model that saw it, and the model is ridge."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from evaluators.estimation import estimate
 from evaluators.estimators import doubly_robust
-from evaluators.reward_model import Params, clip, cross_fit, make_folds
-from evaluators.rows import RewardRange
+from evaluators.models import logistic, mrdr
+from evaluators.reward_model import (
+    Params,
+    Sample,
+    check_sample,
+    clip,
+    cross_fit,
+    fit_tables,
+    make_folds,
+    modelled,
+    others,
+    with_model,
+)
+from evaluators.rows import RewardRange, Rows
 
 
 def sample(rng, n=300, n_contexts=12, n_slots=6, n_features=5):
@@ -55,7 +70,7 @@ def test_the_value_from_cross_fitted_predictions_is_unbiased(world) -> None:
         fold = make_folds(rng, 200, n_folds=5)
         fitted = cross_fit(design, row=context, slot=rows.slot, reward=rows.reward, fold=fold, ridge=1.0)
         log = rows._replace(predicted=clip(fitted, rows.reward_range))
-        values.append(doubly_robust.estimate(doubly_robust.Params(), log).value)
+        values.append(estimate(doubly_robust.Params(), log).value)
     stderr = np.std(values, ddof=1) / np.sqrt(400)
     assert abs(np.mean(values) - world.truth()) <= 4 * stderr
 
@@ -64,15 +79,106 @@ def test_clipped_predictions_pass_the_door_and_others_do_not(world) -> None:
     rows, _ = world.draw(np.random.default_rng(4), 50)
     wild = rows._replace(predicted=rows.predicted * 3 - 1)
     with pytest.raises(ValueError, match="clip it with reward_model.clip"):
-        doubly_robust.estimate(doubly_robust.Params(), wild)
+        estimate(doubly_robust.Params(), wild)
     tamed = wild._replace(predicted=clip(wild.predicted, wild.reward_range))
-    assert np.isfinite(doubly_robust.estimate(doubly_robust.Params(), tamed).value)
+    assert np.isfinite(estimate(doubly_robust.Params(), tamed).value)
 
 
 def test_an_undeclared_range_clips_nothing() -> None:
     wild = np.array([-5.0, 7.0])
     assert clip(wild, None) is wild
     assert clip(wild, RewardRange(0.0, 1.0)).tolist() == [0.0, 1.0]
+
+
+def test_the_weight_of_a_row_counts_it_so_often() -> None:
+    design, given, _ = sample(np.random.default_rng(10))
+    times = np.random.default_rng(11).integers(0, 4, size=300)
+    often: dict[str, Any] = {name: np.repeat(values, times) for name, values in given.items()}
+    once = fit_tables(Params(), design, Sample(**given, weight=times.astype(float)))
+    np.testing.assert_allclose(once, fit_tables(Params(), design, Sample(**often)), rtol=1e-9)
+
+
+def test_a_table_per_fold_holds_what_every_row_is_told() -> None:
+    design, given, _ = sample(np.random.default_rng(12))
+    tables = fit_tables(Params(ridge=2.0), design, Sample(**given))
+    assert tables.shape == (5, 12, 6)
+    assert np.array_equal(tables[given["fold"], given["row"]], cross_fit(design, **given, ridge=2.0))
+
+
+def test_predictions_stay_in_the_declared_range() -> None:
+    design, given, _ = sample(np.random.default_rng(13))
+    declared = RewardRange(-0.5, 0.5)
+    found = fit_tables(Params(), design, Sample(**given, reward_range=declared))
+    assert (found.min(), found.max()) == (-0.5, 0.5)
+
+
+def test_shared_tables_beside_a_model_are_the_rows_own_tables(world) -> None:
+    drawn, context = world.draw(np.random.default_rng(14), 400)
+    fold = make_folds(np.random.default_rng(15), 400, n_folds=4)
+    design = np.random.default_rng(16).normal(size=(8, 5, 3))
+    learnt = Sample(context, drawn.slot, drawn.reward, fold, reward_range=drawn.reward_range)
+    tables = fit_tables(Params(), design, learnt)
+    short = drawn._replace(behavior=world.behavior, target=world.target, predicted=None, row=context)
+    shared = with_model(short, tables, fold)
+    assert shared.behavior.shape == (32, 5)
+    params = doubly_robust.Params()
+    own = estimate(params, drawn._replace(predicted=tables[fold, context]))
+    np.testing.assert_allclose(estimate(params, shared), own, rtol=1e-9)
+    by_row = with_model(drawn, tables[:, context], fold)
+    np.testing.assert_allclose(estimate(params, by_row), own, rtol=1e-12)
+
+
+def test_a_model_for_other_contexts_is_refused(world) -> None:
+    rows, _ = world.draw(np.random.default_rng(17), 20)
+    for tables, fold in ((np.zeros((2, 8, 5)), np.arange(20) % 2), (np.zeros((2, 20, 5)), np.arange(20) % 3)):
+        with pytest.raises(ValueError, match=r"need \(folds, c, k\)"):
+            with_model(rows, tables, fold)
+
+
+def test_rows_without_a_model_say_who_asked() -> None:
+    one = np.ones((1, 1))
+    with pytest.raises(ValueError, match="estimator direct needs rows.predicted"):
+        modelled(Rows(np.ones(1), np.zeros(1, int), one, one), "direct")
+
+
+def test_the_sum_of_the_others_has_no_trace_of_a_folds_own() -> None:
+    parts = np.array([[1e300], [1.0], [2.0]])
+    assert others(parts)[0] == 3.0
+
+
+@pytest.mark.parametrize("model", [Params(), mrdr.Params(), logistic.Params()])
+def test_every_model_predicts_a_fold_without_it(world, model) -> None:
+    drawn, context = world.draw(np.random.default_rng(18), 300)
+    fold = make_folds(np.random.default_rng(19), 300, n_folds=model.n_folds)
+    design = np.concatenate([np.ones((8, 5, 1)), np.random.default_rng(20).normal(size=(8, 5, 3))], axis=2)
+    given = Sample(context, drawn.slot, drawn.reward, fold, None, world.behavior, world.target, drawn.reward_range)
+    flipped = given._replace(reward=np.where(fold == 1, 1 - drawn.reward, drawn.reward))
+    before, after = fit_tables(model, design, given), fit_tables(model, design, flipped)
+    assert before.shape == (5, 8, 5)
+    assert np.array_equal(before[1], after[1])
+    assert np.all(np.abs(before[[0, 2, 3, 4]] - after[[0, 2, 3, 4]]).max(axis=(1, 2)) > 0)
+    assert 0 <= before.min() < before.max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"weight": -np.ones(300)}, "weight needs finite numbers >= 0"),
+        ({"weight": np.ones(3)}, r"weight has shape \(3,\)"),
+        ({"behavior": np.ones((3, 3))}, r"behavior has shape \(3, 3\), need \(12, 6\)"),
+        ({"target": np.ones((12, 5))}, "target has shape"),
+    ],
+)
+def test_weights_and_policies_that_do_not_fit_are_refused(changes, message) -> None:
+    design, given, _ = sample(np.random.default_rng(21))
+    with pytest.raises(ValueError, match=message):
+        check_sample(design, Sample(**given)._replace(**changes))
+
+
+def test_weight_in_one_fold_only_leaves_nothing_to_fit() -> None:
+    design, given, _ = sample(np.random.default_rng(22))
+    with pytest.raises(ValueError, match="outside every fold"):
+        check_sample(design, Sample(**given, weight=(given["fold"] == 2).astype(float)))
 
 
 @pytest.mark.parametrize("n", [5, 101, 2000])

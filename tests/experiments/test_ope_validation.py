@@ -9,8 +9,10 @@ from experiments.results import load_results, load_summary
 from experiments.run import main
 from tests.compiled import SMALL
 
+PARTS = ("pool_logs", "bound_logs", "switch_logs", "sequence_runs", "adaptive_logs", "adaptive_context_logs")
 WORDS = (
     "experiment=ope_validation", *SMALL, "experiment.ope_logs=5", "experiment.log_sizes=[100,2000]",
+    *(f"experiment.laboratory.{part}=0" for part in PARTS),
     "experiment.null_replications=3", "experiment.gain_replications=2", "experiment.gate_rows=1000",
 )  # fmt: skip
 
