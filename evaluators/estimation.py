@@ -5,12 +5,13 @@ machines. `finish` gives them a value and an interval. `estimate` is both, for o
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
 from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from envs.targets import function_of
+from envs.targets import function_of, refuse
 from evaluators.rows import Estimate, Floats, Rows, check, check_logged, check_shapes, check_tables, typed
 from evaluators.scores import Looked, RowScores, Table, assemble, basis_of, join_looked, look
 from evaluators.sums import Sums, WeightColumns, merge, summed, weight_columns, weight_sums
@@ -154,7 +155,14 @@ def _look(asked: Sequence[_Asked], rows: Rows) -> tuple[WeightColumns, dict[str,
 
 
 def needs_of(interval: object) -> frozenset[str]:
-    """What an interval reads beyond sums of scores: `design`, `scores`, `columns` of its own, or nothing."""
+    """What an interval reads beyond sums of scores: `design`, `scores`, `columns` of its own, or nothing.
+
+    Raises:
+        ConfigError: not the Params of a file in `evaluators/intervals/`.
+    """
+    if not is_dataclass(interval):
+        word = "interval._target_=evaluators.intervals.NAME.Params"
+        raise refuse("an estimator's interval", interval, f"a file of evaluators/intervals: {word}")
     found: frozenset[str] = function_of(interval, "needs")(interval)
     return found
 

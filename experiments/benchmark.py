@@ -21,6 +21,7 @@ from experiments.compilations import counted
 from experiments.converging.calling import opened
 from experiments.exporting import finish
 from experiments.measurement import Measurement
+from experiments.ope_speed import Speed, measure_speed, speed_claims, speed_of
 from experiments.recommending import Cost, cost_of, recommendation_claims
 from experiments.results import Claim, Results, Summary
 from experiments.settings import Job
@@ -51,6 +52,7 @@ class Params:
     flagship: str = "decomposed"
     decisions: int = field(default=1000, metadata={"ge": 20, "le": 10**6, "unit": "recommendations timed"})
     repeats: int = field(default=3, metadata={"ge": 1, "le": 100})
+    evaluated: tuple[int, int] = field(default=(10**6, 50), metadata={"ge": 2, "le": 10**8, "unit": "rows, slots"})
     world_seeds: tuple[int, int] = field(default=(128, 12_800), metadata={"ge": 1, "le": 10**7, "unit": "few, many"})
 
 
@@ -90,6 +92,11 @@ def run(job: Job) -> Summary:
     for cost in costs:
         for measure, value in (("recommendation_p50_ms", cost.p50_ms), ("recommendation_p99_ms", cost.p99_ms)):
             results.add(Measurement(section="speed", measure=measure, policy=cost.policy, n=cost.k, value=value))
+    with Progress() as judged, judged.stage("off-policy evaluation", 1, unit="logs") as advance:
+        evaluation = _evaluation(params)
+        advance(1)
+    for row in measure_speed(evaluation):
+        results.add(row)
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
     helped = Claim("--help", f"{asked:.2f} CPU s", f"< {MAX_HELP_SECONDS:g} CPU s", repeats, asked < MAX_HELP_SECONDS)
@@ -104,6 +111,7 @@ def run(job: Job) -> Summary:
                 _memory_claim(single),
                 helped,
                 *recommendation_claims(costs, flagship=params.flagship),
+                *speed_claims(evaluation),
             ],
         ),
         verdict=None,
@@ -128,6 +136,14 @@ def _costs(params: Params, advance: Callable[[int], None]) -> list[Cost]:
             costs.append(fastest._replace(policy=name))  # two yamls may configure one learner
             advance(1)
     return costs
+
+
+def _evaluation(params: Params) -> Speed:
+    """Off-policy evaluation, in a process with one BLAS thread."""
+    with opened(1) as pool:
+        assert pool is not None
+        n, k = params.evaluated
+        return pool.submit(speed_of, n, k=k, repeats=params.repeats).result()
 
 
 def _small_world() -> Scenario:

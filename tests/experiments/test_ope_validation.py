@@ -121,6 +121,14 @@ def test_rewards_without_a_range_are_judged_by_estimators_that_need_none(
 ) -> None:
     monkeypatch.setattr(exporting, "write_report", lambda out: out)
     without = ("experiment.null_replications=0", "experiment.gain_replications=0")
-    assert go(tmp_path / "free", *FREE, *without, "estimator.doubly_robust.interval=t") == 0
+    assert (
+        go(
+            tmp_path / "free",
+            *FREE,
+            *without,
+            "estimator.doubly_robust.interval._target_=evaluators.intervals.t.Params",
+        )
+        == 0
+    )
     values = load_results(tmp_path / "free").query("measure == 'rmse'").set_index("estimator")["value"]
     assert set(values.index) == {"ips", "snips", "direct", "doubly_robust"} and values.between(0, 1).all()
