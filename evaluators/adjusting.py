@@ -100,7 +100,11 @@ def refuse_unknown(sums: Sums) -> None:
 
 
 def adjust(sums: Sums) -> Adjusted:
-    """Regress the scores on the control variate; no slope where the weight does not vary or its mean is unknown."""
+    """Regress the scores on the control variate; no slope where the weight does not vary or its mean is unknown.
+
+    Raises:
+        ValueError: a self-normalised estimator.
+    """
     if sums.is_ratio:
         raise ValueError("the interval is for a mean of scores, got a self-normalised estimator; use hc3")
     n, moment = sums.n, central(sums)
@@ -175,9 +179,10 @@ def clustered(sums: Sums, variance: Floats, *, df: int, slope: Floats | float = 
 
 
 def cluster_terms(clusters: Clusters, slope: Floats | float) -> Floats:
-    """(g,) sums of y - slope c within clusters."""
+    """(g,) sums of y - slope c within clusters; of y where there is no slope, for c may be unknown then."""
     table = clusters.table
-    return np.asarray(table[:, PART] + table[:, TERM] - slope * (table[:, U] - table[:, CENTRE]))
+    total = table[:, PART] + table[:, TERM]
+    return np.asarray(total if not np.any(slope) else total - slope * (table[:, U] - table[:, CENTRE]))
 
 
 def cluster_variance(count: Floats, total: Floats) -> float:

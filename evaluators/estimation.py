@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from envs.targets import function_of, refuse
-from evaluators.rows import Estimate, Floats, Rows, check, check_logged, check_shapes, check_tables, typed
+from evaluators.rows import Checked, Estimate, Floats, Rows, check_logged, check_shapes, check_tables, typed
 from evaluators.scores import Looked, RowScores, Table, assemble, basis_of, join_looked, look
 from evaluators.sums import Sums, WeightColumns, merge, summed, weight_columns, weight_sums
 
@@ -75,8 +75,10 @@ def summarise_logs(
     """
     if rows.reward.size % n_logs:
         raise ValueError(f"{rows.reward.size} rows, need a multiple of n_logs = {n_logs}")
-    rows, asked = check(rows), _asked(estimators, keep)
-    columns, looked = _look(asked, rows)
+    rows, asked = typed(rows), _asked(estimators, keep)
+    check_shapes(rows)
+    check_logged(rows)
+    columns, looked = _look(asked, rows, check_tables(rows))
     weights = weight_sums(columns, n_logs=n_logs)
     return {
         one.name: summed(_scores(looked[one.name], rows).folded(n_logs), weights, rows=rows, keep=one.is_kept)
@@ -117,8 +119,7 @@ def _summed(asked: Sequence[_Asked], stretch: Rows, *, whole: Rows) -> dict[str,
     blocks = []
     for begin in range(0, n, size):
         block = stretch.part(begin, begin + size)
-        _check_block(block, whole)
-        blocks.append(_look(asked, block))
+        blocks.append(_look(asked, block, _check_block(block, whole)))
     weights = weight_sums(_joined([columns for columns, _ in blocks]))
     found = {}
     for one in asked:
@@ -135,17 +136,17 @@ def _scores(looked: Looked, rows: Rows) -> RowScores:
     return assemble(looked, rows.reward, declared=rows.reward_range)
 
 
-def _check_block(block: Rows, whole: Rows) -> None:
+def _check_block(block: Rows, whole: Rows) -> Checked:
     """Check while the block is in the cache; what is refused is named by its place in the whole."""
     try:
-        check_tables(block)
+        return check_tables(block)
     except ValueError:
         check_tables(whole)
         raise
 
 
-def _look(asked: Sequence[_Asked], rows: Rows) -> tuple[WeightColumns, dict[str, Looked]]:
-    basis, found = basis_of(rows), {}
+def _look(asked: Sequence[_Asked], rows: Rows, checked: Checked) -> tuple[WeightColumns, dict[str, Looked]]:
+    basis, found = basis_of(rows, checked), {}
     for one in asked:
         table = one.table(one.params, rows, basis.weight)
         looked = look(table, rows, basis, has_design=one.has_design)

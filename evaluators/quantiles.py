@@ -93,4 +93,5 @@ def _times(quantile: Floats | float, stderr: Floats) -> Floats:
     infinite = ~np.isfinite(stderr) | ~np.isfinite(quantile)
     with np.errstate(invalid="ignore"):
         product = np.asarray(quantile * stderr)
-    return np.where(infinite & (np.asarray(stderr) > 0), np.copysign(np.inf, quantile), np.nan_to_num(product, nan=0.0))
+    certain = np.asarray(stderr) <= 0  # not where the error is NaN: unknown is never none
+    return np.where(infinite & ~certain, np.copysign(np.inf, quantile), np.nan_to_num(product, nan=0.0))

@@ -88,6 +88,17 @@ class Estimate(NamedTuple):
     n: int  # rows
 
 
+def written_out(rows: Rows) -> Rows:
+    """The same log with tables of its own, one row per decision: where policies differ from row to row."""
+    if rows.row is None:
+        return rows
+    tables: dict[str, Any] = {
+        name: None if getattr(rows, name) is None else getattr(rows, name)[rows.row]
+        for name in ("behavior", "target", "predicted", "action_ids")
+    }
+    return rows._replace(row=None, **tables)
+
+
 def logged(table: Floats, slot: Ints) -> Floats:
     """The entry of each row's logged slot.
 
@@ -150,24 +161,30 @@ def check_logged(rows: Rows) -> None:
         _check_range(rows.reward, rows.reward_range, "reward")
 
 
-def check_tables(rows: Rows) -> None:
+class Checked(NamedTuple):
+    """What checking the tables found out by the way."""
+
+    is_full: bool  # the logger could take every slot of every row
+    mass: Floats  # (c,) sum of target
+
+
+def check_tables(rows: Rows) -> Checked:
     """Refuse probabilities and predictions that no estimator can read.
 
     Raises:
         ValueError: as `check`.
     """
-    least = _check_probabilities(rows)
-    if not least > 0:
+    checked = _check_probabilities(rows)
+    if not checked.is_full:
         propensity = rows.at(rows.behavior)
         bad = ~((propensity > 0) & (propensity <= 1 + ROUNDING))
         mend = "need 0 < p <= 1; was this action drawn from these probabilities?"
         _refuse(bad, propensity, "propensity", mend)
-    if rows.predicted is None:
-        return
-    if rows.reward_range is None:
-        _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
-    else:
+    if rows.predicted is not None and rows.reward_range is not None:
         _check_range(rows.predicted, rows.reward_range, "predicted", "; clip it with reward_model.clip")
+    elif rows.predicted is not None:
+        _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
+    return checked
 
 
 def typed(rows: Rows) -> Rows:
@@ -212,10 +229,9 @@ def check_shapes(rows: Rows) -> None:
             raise ValueError(f"{name} has shape {values.shape}, need {shape} to match behavior {(c, k)}")
 
 
-def _check_probabilities(rows: Rows) -> float:
-    """The least propensity of any slot; NaN where some are unknown."""
+def _check_probabilities(rows: Rows) -> Checked:
     one = np.ones(rows.behavior.shape[1])
-    least = float("nan")
+    is_full, total = False, one
     for name, table in (("behavior", rows.behavior), ("target", rows.target)):
         is_partial = rows.is_partial and name == "behavior"
         known = np.nan_to_num(table, nan=0.0) if is_partial else table
@@ -226,10 +242,10 @@ def _check_probabilities(rows: Rows) -> float:
         if not total.max() <= 1 + ROUNDING:
             _refuse(~(total <= 1 + ROUNDING), total, f"sum of {name}", "need <= 1; renormalise first")
         if name == "behavior" and not is_partial:
-            least = float(lowest)
+            is_full = bool(lowest > 0)
             mend = "need 1; does the log hold the propensities of the whole window?"
             _refuse(total < 1 - ROUNDING, total, "sum of behavior", mend)
-    return least
+    return Checked(is_full, total)
 
 
 def _check_range(values: Floats, declared: RewardRange, name: str, mend: str = "") -> None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from evaluators.rows import Floats, RewardRange, Rows
+from evaluators.rows import Checked, Floats, RewardRange, Rows
 
 SPREAD_FLOOR = 1e-4  # of the squared range: variance left where the model predicts a bound
 
@@ -103,12 +103,20 @@ class Basis(NamedTuple):
     square: Floats  # (c,) sum_a pi_e^2 / pi_b; likewise
 
 
-def basis_of(rows: Rows) -> Basis:
-    """The weights of the rows' target, and what they were expected to be."""
-    is_full = bool(rows.behavior.min() > 0)
+def basis_of(rows: Rows, checked: Checked | None = None) -> Basis:
+    """The weights of the rows' target, and what they were expected to be.
+
+    Args:
+        rows: checked rows.
+        checked: what `rows.check_tables` found out about them, where it is at hand.
+    """
+    is_full = bool(rows.behavior.min() > 0) if checked is None else checked.is_full
     weight = _over(rows.target, rows.behavior, is_full=is_full)
-    supported = rows.target if is_full else np.where(rows.behavior > 0, rows.target, 0.0)
-    mass, square = supported @ np.ones(weight.shape[1]), np.vecdot(rows.target, weight)
+    if checked is None or not is_full:
+        mass = (rows.target if is_full else np.where(rows.behavior > 0, rows.target, 0.0)).sum(axis=1)
+    else:
+        mass = checked.mass
+    square = np.vecdot(rows.target, weight)
     if rows.is_partial:
         mass, square = mass * np.nan, square * np.nan
     return Basis(weight, rows.at(weight), mass, square)
@@ -121,7 +129,7 @@ def row_scores(table: Table, rows: Rows, basis: Basis | None = None, *, has_desi
         table: what an estimator says of the rows' contexts.
         rows: checked rows.
         basis: `basis_of(rows)` where it is at hand: a table whose weight is the basis's own is cheaper,
-            and its expectation known even where the logger is known in part (1, if all is supported).
+            and its expectation known even where the logger is known in part (the target's mass, if supported).
         has_design: False leaves `spread` and `design` NaN, which a plain t interval never reads.
 
     Returns:
@@ -195,8 +203,11 @@ def _expected(table: Table, rows: Rows, plain: Basis | None) -> Floats | float:
     """Expectation of the logged slot's weight."""
     if table.is_ratio:
         return 0.0
+    if rows.is_partial and plain is not None and not table.is_difference:
+        # a window of one slot shows the logged action alone: the target's other mass is somewhere else
+        return 1.0 if rows.target.shape[1] == 1 else np.asarray(rows.target.sum(axis=1))
     if rows.is_partial:
-        return 0.0 if table.is_difference else 1.0 if plain is not None else np.nan
+        return 0.0 if table.is_difference else np.nan
     return rows.at(np.vecdot(table.weight, rows.behavior) if plain is None else plain.mass)
 
 

@@ -74,7 +74,7 @@ def summed(scores: RowScores, weights: Weights, *, rows: Rows, keep: bool = Fals
         reward_range=rows.reward_range,
         is_ratio=scores.is_ratio,
         powers=_powers(y, ROW_POWERS) @ np.swapaxes(_powers(c, WEIGHT_POWERS), -1, -2),
-        gram=columns @ np.swapaxes(columns, -1, -2),
+        gram=columns @ np.swapaxes(columns.copy(), -1, -2),  # of itself, BLAS takes a slower way
         residual=np.stack(residual, axis=-1),
         design=scores.design.sum(axis=-1),
         ends=np.stack([c.min(axis=-1), c.max(axis=-1)], axis=-1),

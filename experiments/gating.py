@@ -17,8 +17,8 @@ from envs.world import Scenario
 from evaluators.audit import audit
 from evaluators.gates import Params as GateParams
 from evaluators.gates import Selection, Verdict, judge, none_selected, select
-from evaluators.reward_model import Params as ModelParams
-from evaluators.rows import Rows
+from evaluators.reward_model import Model
+from evaluators.rows import Rows, written_out
 from experiments.frozen import (
     LOG_ROWS,
     Frozen,
@@ -64,7 +64,7 @@ class Gate(NamedTuple):
     soft: BoundedPolicy | None  # its softmax, where it has a belief
     constraints: ConstraintParams
     params: GateParams
-    model: ModelParams
+    model: Model
     ess_shares: tuple[float, ...]  # wanted design ESS / n of the softened candidates
     master_seed: int
 
@@ -107,14 +107,15 @@ def open_gate(
     constraints: ConstraintParams,
     params: GateParams,
     ess_shares: Sequence[float],
+    model: Model,
     master_seed: int,
 ) -> Gate:
-    """A gate for one policy between a learning and a judging side."""
+    """A gate for one policy between a learning and a judging side; `params` and `model` as the config groups."""
     soft = None
     if policy.learner.belief is not None:
         learner = SoftenedParams(policy.settings)
         soft = bounded(sides[0].scenario, constraints=constraints, approval=ApprovalParams(), learner=learner)
-    return Gate(*sides, policy, soft, constraints, params, ModelParams(), tuple(ess_shares), master_seed)
+    return Gate(*sides, policy, soft, constraints, params, model, tuple(ess_shares), master_seed)
 
 
 def softened(gate: Gate, state: Any, *, ess_share: float) -> Candidate:
@@ -166,8 +167,10 @@ def _cross_tables(gate: Gate, log: LogRows) -> dict[str, NDArray[np.float64]]:
 
 
 def _baseline_rows(gate: Gate, here: Side, log: LogRows, seed: int) -> Rows:
-    predicted = predict(log, here.design, scenario=here.scenario, model=gate.model, seed=seed)
-    return rows_of(log, here.behavior, here.baseline, scenario=here.scenario, predicted=predicted)
+    tables = predict(
+        rows_of(log, here.behavior, here.baseline, scenario=here.scenario), here.design, model=gate.model, seed=seed
+    )
+    return written_out(tables)
 
 
 def feasible_share(gate: Gate, log: LogRows, frozen: Frozen) -> float:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from envs.randomness import Purpose
 from envs.world import Scenario
+from evaluators.coordinates import lattice_points
 from evaluators.estimation import Estimator, finish, summarise
+from evaluators.reward_model import Model, Sample, fit_tables, make_folds, with_model
 from evaluators.reward_model import Params as ModelParams
-from evaluators.reward_model import clip, cross_fit, make_folds
 from evaluators.rows import Estimate, RewardRange, Rows
 from experiments.frozen import LOG_ROWS, Frozen, LogRows, draw_log
 from experiments.measurement import Measurement
@@ -77,16 +78,18 @@ def design_of(spec: Spec, scenario: Scenario, frozen: Frozen) -> Floats:
     return np.stack([phi(spec, people.features[i], people.task[i], ids[i]) for i in rows])
 
 
-def rows_of(rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario, predicted: Floats | None) -> Rows:
-    """A log as an estimator reads it; clustered by problem where the world was recorded."""
+def rows_of(rows: LogRows, behavior: Frozen, target: Frozen, *, scenario: Scenario) -> Rows:
+    """A log as an estimator reads it, as tables over the population; clustered by problem where it was recorded."""
     return Rows(
         reward=rows.reward,
-        slot=rows.slot,
-        behavior=behavior.probs[rows.index],
-        target=target.probs[rows.index],
-        predicted=predicted,
+        slot=np.asarray(rows.slot, np.int64),
+        behavior=behavior.probs,
+        target=target.probs,
         cluster=_cluster(rows, scenario),
         reward_range=_declared(scenario),
+        row=np.asarray(rows.index, np.int64),
+        action_ids=np.asarray(behavior.windows.action_ids, np.int64),
+        points=lattice_points(scenario.lattice),
     )
 
 
@@ -98,12 +101,29 @@ def _declared(scenario: Scenario) -> RewardRange | None:
     return None if scenario.reward_range is None else RewardRange(*scenario.reward_range)
 
 
-def predict(rows: LogRows, design: Floats, *, scenario: Scenario, model: ModelParams, seed: int) -> Floats:
-    """(n, k) cross-fitted predictions of a log, inside the declared range."""
-    rng = np.random.Generator(np.random.Philox(key=np.array([seed, len(rows.index)], np.uint64)))
-    fold = make_folds(rng, len(rows.index), n_folds=model.n_folds, cluster=_cluster(rows, scenario))
-    fitted = cross_fit(design, row=rows.index, slot=rows.slot, reward=rows.reward, fold=fold, ridge=model.ridge)
-    return clip(fitted, _declared(scenario))
+def predict(rows: Rows, design: Floats, *, model: Model, seed: int) -> Rows:
+    """The same rows beside cross-fitted predictions, inside the declared range.
+
+    Args:
+        rows: from `rows_of`.
+        design: (m, k, p) features of every slot of every task's window.
+        model: which reward model.
+        seed: of the deal into folds.
+    """
+    assert rows.row is not None
+    n = rows.row.size
+    rng = np.random.Generator(np.random.Philox(key=np.array([seed, n], np.uint64)))
+    fold = make_folds(rng, n, n_folds=model.n_folds, cluster=rows.cluster)
+    sample = Sample(
+        rows.row,
+        rows.slot,
+        rows.reward,
+        fold,
+        behavior=rows.behavior,
+        target=rows.target,
+        reward_range=rows.reward_range,
+    )
+    return with_model(rows, fit_tables(model, design, sample), fold)
 
 
 class LogPlan(NamedTuple):
@@ -114,7 +134,7 @@ class LogPlan(NamedTuple):
     master_seed: int
     purpose: Purpose
     first: int = 0
-    model: ModelParams = ModelParams()
+    model: Model = ModelParams()
 
 
 class Source(Protocol):
@@ -148,8 +168,8 @@ def judge_logs(
     """
     said: dict[str, list[Estimate]] = {name: [] for name in estimators}
     for number, log in enumerate(_logs(here, plan)):
-        predicted = predict(log, here.design, scenario=here.scenario, model=plan.model, seed=number)
-        rows = rows_of(log, here.behavior, target, scenario=here.scenario, predicted=predicted)
+        rows = rows_of(log, here.behavior, target, scenario=here.scenario)
+        rows = predict(rows, here.design, model=plan.model, seed=number)
         added = summarise(estimators, rows)
         for name, params in estimators.items():
             said[name].append(finish(params, added[name]))

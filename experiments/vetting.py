@@ -12,10 +12,11 @@ from envs.drift import check_onsets
 from envs.feedback import Params as FeedbackParams
 from envs.randomness import Purpose
 from envs.surfaces import replay
-from envs.targets import refuse
+from envs.targets import function_of, refuse
 from envs.world import Scenario
 from evaluators.estimation import needs_of
 from evaluators.gates import Params as GateParams
+from evaluators.reward_model import Model
 from evaluators.sums import weights_of
 from evaluators.support import Support, assess
 from experiments import claims
@@ -236,8 +237,20 @@ def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
         constraints=bench.constraints,
         params=job.pick("gate", GateParams),
         ess_shares=ess_shares,
+        model=reward_model_of(job),
         master_seed=job.run.master_seed,
     )
+
+
+def reward_model_of(job: Job) -> Model:
+    """The reward model of a job.
+
+    Raises:
+        ConfigError: not a plug-in of `evaluators/models/` or the ridge of `evaluators/reward_model.py`.
+    """
+    model: Model = job.pick("reward_model", object)  # type: ignore[assignment]  # told by its function, not its kind
+    function_of(model, "tables")
+    return model
 
 
 class Questions(Protocol):
@@ -324,7 +337,7 @@ def judge_estimators(
     estimators = job.pick("estimator", dict)
     with progress.stage("off-policy evaluation", sizes.ope_logs * len(sizes.log_sizes), unit="logs") as advance:
         for n in sizes.log_sizes:
-            plan = LogPlan(n, sizes.ope_logs, gate.master_seed, Purpose.LOG, first=1)
+            plan = LogPlan(n, sizes.ope_logs, gate.master_seed, Purpose.LOG, first=1, model=gate.model)
             judged = judge_logs(gate.judge, target, estimators=estimators, plan=plan, truth=truth, progress=advance)
             measured = (measure_ope(gate.judge.scenario.name, target.name, one) for one in judged)
             for row in chain.from_iterable(measured):
@@ -339,6 +352,6 @@ def point_mass_support(gate: Gate, log_sizes: Iterable[int]) -> dict[int, Suppor
     greedy = point_mass("point_mass", here.behavior, target.masses.argmax(axis=1))
     found = {}
     for n in log_sizes:
-        rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario, predicted=None)
+        rows = rows_of(log.part(0, n), here.behavior, greedy, scenario=here.scenario)
         found[n] = assess(weights_of(rows))
     return found

@@ -18,6 +18,7 @@ from envs.reward import RewardWeights
 from envs.surfaces import llm_outcome
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
+from evaluators.reward_model import Params as ModelParams
 from experiments.compose import check, compose, open_book, read
 from experiments.convergence import PolicyRun, run_policies, train_plan
 from experiments.frozen import Frozen, LogRows, draw_log, freeze, start_state
@@ -118,7 +119,9 @@ def gate(
     policy = under_bounds(learner, name)
     here = side(world(name), under_bounds(proximity.Params(), name), policy)
     rule = GateParams() if params is None else params
-    return open_gate((here, here), policy, constraints=LIMITS, params=rule, ess_shares=shares, master_seed=0)
+    return open_gate(
+        (here, here), policy, constraints=LIMITS, params=rule, ess_shares=shares, model=ModelParams(), master_seed=0
+    )
 
 
 def small(prefix: str) -> tuple[str, ...]:

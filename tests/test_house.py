@@ -24,6 +24,7 @@ HOMES = {  # heavy packages, and who may import them when a module is loaded
     "matplotlib": ("experiments/",),
     "omegaconf": ("envs/fields.py", "envs/presets.py", "experiments/"),  # the typing of configs
     "pandas": ("experiments/",),
+    "sklearn": ("evaluators/models/trees.py",),
 }
 MAX_FILE, MAX_FUNCTION, MAX_NESTING = 500, 60, 3  # lines, lines, blocks
 MAX_ARGUMENTS, MAX_POSITIONAL = 6, 5  # `Policy.update` has five, all by position

@@ -62,14 +62,14 @@ class Judged(NamedTuple):
         """Coverage, the mean finite width, and the share of intervals that are the whole line."""
         finite = self.width[np.isfinite(self.width)]
         rows = [
-            self._row("coverage", self.coverage, self.stderr),
+            self._row("coverage", self.coverage, stderr=self.stderr),
             self._row("infinite_share", 1 - finite.size / self.width.size),
         ]
         if finite.size > 1:
-            rows.append(self._row("width", self.mean_width, float(finite.std(ddof=1) / np.sqrt(finite.size))))
+            rows.append(self._row("width", self.mean_width, stderr=float(finite.std(ddof=1) / np.sqrt(finite.size))))
         return rows
 
-    def _row(self, measure: str, value: float, stderr: float | None = None) -> Measurement:
+    def _row(self, measure: str, value: float, *, stderr: float | None = None) -> Measurement:
         world, policy, method, n = self.place
         return Measurement(
             section="ope",

@@ -157,3 +157,16 @@ def test_an_unknown_way_to_combine_is_refused(world) -> None:
     log = draw(world, np.random.default_rng(9), (30, 20, 10))
     with pytest.raises(ValueError, match="by = 'size', need one of rows, design, sample"):
         combined(replace(ips.Params(), confidence=0.9), log, by="size")
+
+
+def test_a_logger_of_a_single_row_counts_by_rows_but_has_no_precision(world) -> None:
+    log = draw(world, np.random.default_rng(10), (1, 300))
+    assert np.isinf(combined(ips.Params(), log, by="rows").stderr)
+    found = combined(ips.Params(), log, by="sample")
+    np.testing.assert_allclose(found[:4], estimate(ips.Params(), strata(log)[1])[:4], rtol=1e-12)
+
+
+def test_loggers_whose_scores_do_not_vary_have_no_precision(world) -> None:
+    log = draw(world, np.random.default_rng(11), (20, 30))._replace(reward=np.zeros(50), predicted=None)
+    with pytest.raises(ValueError, match="use by='rows'"):
+        combined(ips.Params(), log, by="sample")

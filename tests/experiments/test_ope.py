@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from envs.randomness import Purpose
+from envs.world import Scenario
 from evaluators.estimators import direct, doubly_robust, ips, snips
 from evaluators.reward_model import Params as ModelParams
-from evaluators.rows import RewardRange
+from evaluators.rows import RewardRange, Rows, written_out
 from evaluators.sums import weights_of
 from evaluators.support import assess
 from experiments import ope
@@ -118,11 +119,11 @@ def test_short_logs_are_disjoint_cuts_of_fresh_draws(monkeypatch: pytest.MonkeyP
     drawn, seen = Drawn(), []
     monkeypatch.setattr(ope, "draw_log", drawn)
 
-    def keep(rows: LogRows, *_: object, **__: object) -> Any:
+    def keep(rows: LogRows, *given: Any, **named: Any) -> Rows:
         seen.append(rows.uniform)
-        return np.zeros((len(rows.index), 75))
+        return rows_of(rows, *given, **named)
 
-    monkeypatch.setattr(ope, "predict", keep)
+    monkeypatch.setattr(ope, "rows_of", keep)
     plan = LogPlan(300, 14, 3, Purpose.LOG, first=5)
     judge_logs(here, here.behavior, estimators={"ips": ips.Params()}, plan=plan, truth=0.0)
     assert drawn.seeds == [5, 6, 7]  # six logs of 300 from each draw of 2,000
@@ -144,26 +145,33 @@ def test_judging_the_logger_on_its_own_log_gives_the_mean_reward(here: Side) -> 
     np.testing.assert_allclose(found.ess, 2000)
 
 
+def modelled(here: Side, rows: LogRows, scenario: Scenario, *, seed: int = 0) -> Rows:
+    """The rows of a log beside their predictions, written out."""
+    found = rows_of(rows, here.behavior, here.behavior, scenario=scenario)
+    return written_out(predict(found, here.design, model=ModelParams(), seed=seed))
+
+
 def test_predictions_lie_in_the_declared_range_and_are_a_function_of_the_seed(here: Side) -> None:
     narrow = replace(world(), reward_range=(0.2, 0.4))
     rows = log(0).part(0, 400)
     low, high = world().reward_range or (0.0, 0.0)
-    wide = predict(rows, here.design, scenario=world(), model=ModelParams(), seed=0)
-    assert wide.shape == (400, 75)
+    wide = modelled(here, rows, world()).predicted
+    assert wide is not None and wide.shape == (400, 75)
     assert low <= wide.min() and wide.max() <= high
-    cut = predict(rows, here.design, scenario=narrow, model=ModelParams(), seed=0)
+    cut = modelled(here, rows, narrow).predicted
+    assert cut is not None
     np.testing.assert_array_equal(cut, np.clip(wide, 0.2, 0.4))
     assert (cut.min(), cut.max()) == (0.2, 0.4)
-    again = predict(rows, here.design, scenario=world(), model=ModelParams(), seed=0)
-    np.testing.assert_array_equal(again, wide)
-    assert np.any(predict(rows, here.design, scenario=world(), model=ModelParams(), seed=1) != wide)
+    np.testing.assert_array_equal(modelled(here, rows, world()).predicted, wide)
+    assert np.any(modelled(here, rows, world(), seed=1).predicted != wide)
 
 
 def test_no_row_is_predicted_by_a_model_that_saw_it(here: Side) -> None:
     rows = log(0).part(0, 400)
     other = rows._replace(reward=np.where(np.arange(400) == 7, 100.0, rows.reward))
     free = replace(world(), reward_range=None)
-    before, after = (predict(r, here.design, scenario=free, model=ModelParams(), seed=0) for r in (rows, other))
+    before, after = (modelled(here, r, free).predicted for r in (rows, other))
+    assert before is not None and after is not None
     np.testing.assert_array_equal(before[7], after[7])
     assert np.mean(np.any(before != after, axis=1)) > 0.7  # the other folds did see it
 
@@ -183,10 +191,13 @@ def test_weights_are_the_mix_shared_out_within_a_type() -> None:
 
 
 def test_rows_carry_whole_windows_and_the_declared_range(target: Target) -> None:
-    rows = rows_of(log(0), logger(), target.frozen, scenario=world(), predicted=None)
+    rows = rows_of(log(0), logger(), target.frozen, scenario=world())
     np.testing.assert_array_equal(rows.behavior.sum(axis=1), 1.0)
-    np.testing.assert_array_equal(rows.behavior[np.arange(2000), rows.slot] * 2**20, log(0).mass)
-    np.testing.assert_array_equal(rows.target, target.frozen.probs[log(0).index])
+    np.testing.assert_array_equal(rows.at(rows.behavior) * 2**20, log(0).mass)
+    np.testing.assert_array_equal(written_out(rows).target, target.frozen.probs[log(0).index])
+    assert rows.action_ids is not None and rows.points is not None
+    np.testing.assert_array_equal(written_out(rows).action_ids[np.arange(2000), rows.slot], log(0).action_id)
+    assert len(rows.points) == world().lattice.size
     assert rows.reward_range == RewardRange(*(world().reward_range or (0.0, 0.0)))
     assert rows.cluster is None
 
@@ -194,14 +205,14 @@ def test_rows_carry_whole_windows_and_the_declared_range(target: Target) -> None
 def test_rows_of_a_recorded_world_are_clustered_by_problem(target: Target) -> None:
     problem = np.arange(24, dtype=np.int32) // 2
     recorded = replace(world(), is_exact=False, population=replace(world().population, cluster=problem))
-    rows = rows_of(log(0), logger(), target.frozen, scenario=recorded, predicted=None)
+    rows = rows_of(log(0), logger(), target.frozen, scenario=recorded)
     assert rows.cluster is not None
     np.testing.assert_array_equal(rows.cluster, problem[log(0).index])
 
 
 def test_a_point_mass_has_no_support(target: Target) -> None:
     greedy = point_mass("greedy", logger(), target.frozen.masses.argmax(axis=1))
-    rows = rows_of(log(0).part(0, 200), logger(), greedy, scenario=world(), predicted=None)
+    rows = rows_of(log(0).part(0, 200), logger(), greedy, scenario=world())
     assert not assess(weights_of(rows)).sufficient
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from evaluators.adjusting import adjust
-from evaluators.estimation import estimate, finish, finish_as, summarise, summarise_logs
+from evaluators.estimation import estimate, finish_as, summarise, summarise_logs
 from evaluators.estimators import direct, ips
 from evaluators.estimators.doubly_robust import Params
 from evaluators.intervals import assisted, half_model, hall, model, t
@@ -67,12 +67,11 @@ def test_a_perfect_model_of_noiseless_rewards_leaves_the_spread_of_contexts(worl
     np.testing.assert_allclose((wanted.value, wanted.stderr), (truth.mean(), stats.sem(truth)), rtol=1e-12)
 
 
-def test_the_mean_over_2000_logs_of_200_is_the_truth(world, draw_shared) -> None:
+def test_the_mean_over_2000_logs_of_200_is_the_truth(world, draw_shared, values_of) -> None:
     # |z| <= 4, false alarm 6e-5; the model is biased; also where the target is the logger
     rows = draw_shared(world, np.random.default_rng(2), 400_000)
     for target, truth in ((world.target, world.truth()), (world.behavior, world.truth(world.behavior))):
-        sums = summarise_logs({"one": T}, rows._replace(target=target), n_logs=2000)["one"]
-        values = finish(T, sums).value
+        values = values_of(T, rows._replace(target=target), 2000)
         assert abs(values.mean() - truth) <= 4 * stats.sem(values)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluators.estimation import estimate, finish, summarise_logs
+from evaluators.estimation import estimate
 from evaluators.estimators.ips import Params
 from evaluators.rows import RewardRange, Rows, logged
 
@@ -49,10 +49,10 @@ def test_a_target_equal_to_the_logger_is_worth_the_mean_reward(world) -> None:
     assert found.ess == pytest.approx(400, rel=1e-12)
 
 
-def test_the_mean_over_2000_logs_of_200_is_the_truth(world, draw_shared) -> None:
+def test_the_mean_over_2000_logs_of_200_is_the_truth(world, draw_shared, values_of) -> None:
     # |z| <= 4, false alarm 6e-5
     rows = draw_shared(world, np.random.default_rng(1), 400_000)
-    values = finish(Params(), summarise_logs({"ips": Params()}, rows, n_logs=2000)["ips"]).value
+    values = values_of(Params(), rows, 2000)
     assert values.shape == (2000,)
     assert abs(values.mean() - world.truth()) <= 4 * stats.sem(values)
 

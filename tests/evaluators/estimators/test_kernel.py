@@ -1,11 +1,14 @@
 """Oracle 26: no bandwidth is IPS; inside an axis the bias is of second order, at its end of first."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluators.estimation import estimate
 from evaluators.estimators import doubly_robust, ips
 from evaluators.estimators.kernel import Params, smoothed, table
+from evaluators.intervals import t
 from evaluators.kernels import NAMES
 from evaluators.rows import RewardRange, Rows
 from evaluators.scores import Table, importance
@@ -86,11 +89,11 @@ def test_the_smoothed_target_is_that_of_a_loop_over_slots(axes, bandwidths) -> N
 def test_without_bandwidth_it_is_ips_and_doubly_robust(kernel) -> None:
     log = draw(*grid(), np.random.default_rng(1), 400)
     log = log._replace(predicted=np.random.default_rng(2).uniform(size=log.behavior.shape))
-    numbers = {"axes": (0, 1), "bandwidths": (0.01, 0.01), "kernel": kernel}
-    np.testing.assert_allclose(estimate(Params(**numbers), log), estimate(ips.Params(), log), rtol=1e-12)
-    plain = doubly_robust.Params()
-    with_model = estimate(Params(**numbers, is_doubly_robust=True, interval=plain.interval), log)
-    np.testing.assert_allclose(with_model, estimate(plain, log), rtol=1e-12)
+    narrow = Params(axes=(0, 1), bandwidths=(0.01, 0.01), kernel=kernel)
+    alike = estimate(replace(narrow, interval=t.Params()), log)
+    np.testing.assert_allclose(alike, estimate(ips.Params(), log), rtol=1e-12)
+    with_model = estimate(replace(narrow, is_doubly_robust=True), log)
+    np.testing.assert_allclose(with_model, estimate(doubly_robust.Params(), log), rtol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", NAMES)

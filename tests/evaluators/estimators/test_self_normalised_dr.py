@@ -15,6 +15,7 @@ from evaluators.rows import RewardRange, Rows, logged
 def terms_of(rows: Rows):
     """Opinions, weighted errors and weights of the rows."""
     weight = logged(rows.target, rows.slot) / logged(rows.behavior, rows.slot)
+    assert rows.predicted is not None
     error = rows.reward - logged(rows.predicted, rows.slot)
     return np.stack([(rows.target * rows.predicted).sum(axis=1), weight * error, weight])
 

@@ -10,7 +10,7 @@ from evaluators.reading.rejects import NAMES, judged
 @pytest.mark.parametrize("width", [1, 17, 256, 5_000, 10**6])
 def test_a_batch_is_neither_large_nor_tiny(width: int) -> None:
     assert 2**10 <= batch_rows(width) <= 2**17
-    assert batch_rows(width) == 2**10 or batch_rows(width) * width * 8 <= 2**24
+    assert batch_rows(width) == 2**10 or batch_rows(width) * width * 8 <= 2**23
 
 
 def test_widened_adds_zeros_only() -> None:

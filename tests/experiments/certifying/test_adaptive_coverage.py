@@ -35,7 +35,8 @@ def test_measurements_name_their_place_and_count_whole_lines() -> None:
     assert rows["coverage"].value == 0.75
     assert rows["infinite_share"].value == 0.25
     # widths 1, 2, 3: sd 1, / sqrt 3
-    assert (rows["width"].value, rows["width"].stderr) == (2.0, pytest.approx(3**-0.5))
+    assert rows["width"].value == 2.0
+    assert rows["width"].stderr == pytest.approx(3**-0.5)
     assert {(row.world, row.policy, row.estimator, row.n) for row in rows.values()} == {PLACE}
 
 
