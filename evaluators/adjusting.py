@@ -79,7 +79,7 @@ def kappa(sums: Sums, slope: Floats | float = 0.0) -> Floats:
     """(...) level of the residual variance over its shape v; 1, the most possible, if unseen."""
     size, first, second, spread = np.moveaxis(sums.residual, -1, 0)
     seen = np.asarray(second - 2 * np.asarray(slope) * first + np.square(slope) * size)
-    return np.divide(seen, spread, out=np.ones_like(seen), where=spread > 0)
+    return np.asarray(np.divide(seen, spread, out=np.ones_like(seen), where=spread > 0))
 
 
 def refuse_unknown(sums: Sums) -> None:

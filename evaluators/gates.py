@@ -2,8 +2,8 @@
 
 `select` keeps promising candidates on one log, `judge` decides on another; no row serves both. A
 candidate is approved only if the one-sided lower bound of its mean per-row difference of doubly
-robust scores is >= 0, its support and the baseline's are sufficient, and the audit found every
-recommendation feasible. The bound is `intervals.gate`: it needs the logger's whole distribution and
+robust scores is >= 0, its support and the baseline's are sufficient, the audit found every
+recommendation feasible, and the interval held where its kind of log was certified. The bound is `intervals.gate`: it needs the logger's whole distribution and
 a declared reward range, and says no when it has not seen enough.
 Source: Dunn (1961) for alpha over the judged; `experiment=ope_validation` has measurements.
 """
@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from envs.targets import function_of
+from evaluators.certified import DIFFERENCE, REGIMES, Held, held
 from evaluators.estimation import needs_of
 from evaluators.intervals import gate as gate_interval
 from evaluators.quantiles import Interval
@@ -39,6 +40,7 @@ class Params:
     max_unsupported: float = field(default=0.01, metadata={"ge": 0.0, "le": 1.0, "unit": "share"})
     select_z: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "standard errors"})
     interval: object = field(default_factory=gate_interval.Params)
+    regime: str = field(default="iid", metadata={"choices": REGIMES})  # of the logs that are judged
     max_judged: int = field(default=1, metadata={"ge": 1, "le": 10_000, "unit": "candidates"})
 
 
@@ -211,6 +213,9 @@ def judge(
     reasons += [f"insufficient support for the baseline: {r}" for r in found.baseline.reasons]
     if feasible_share < 1:
         reasons.append(f"{feasible_share:.2%} of the recommendations are feasible, need all")
+    certified = _certified(params, n=found.n)
+    if not certified.holds:
+        reasons.append(f"the interval is not certified: {certified.reason}")
     if found.stderr == 0:
         reasons.append("standard error 0, need a positive number: nothing varied, nothing is shown")
     elif not np.isfinite(found.lower):
@@ -220,6 +225,15 @@ def judge(
     if reasons:
         return Verdict("refused", candidate, tuple(reasons), found)
     return Verdict("approved", candidate, (_numbers(found),), found)
+
+
+def _certified(params: Params, *, n: int) -> Held:
+    """Whether the gate's interval, with the numbers it was certified with, held in the regime at hand."""
+    kind = type(params.interval)
+    name = kind.__module__.rsplit(".", 1)[-1]
+    if params.interval != kind():
+        return Held(False, f"{name} was certified with its default numbers, got {params.interval}")
+    return held(DIFFERENCE, name, regime=params.regime, n=n)
 
 
 def none_selected(selection: Selection) -> Verdict:

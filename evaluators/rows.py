@@ -158,7 +158,7 @@ def check_logged(rows: Rows) -> None:
         lo, hi = rows.reward_range
         if not (np.isfinite(lo) and np.isfinite(hi) and lo < hi):
             raise ValueError(f"reward_range = ({lo:.6g}, {hi:.6g}), need two finite numbers, lo < hi")
-        _check_range(rows.reward, rows.reward_range, "reward")
+        _check_range(rows.reward, rows.reward_range, name="reward")
 
 
 class Checked(NamedTuple):
@@ -181,7 +181,8 @@ def check_tables(rows: Rows) -> Checked:
         mend = "need 0 < p <= 1; was this action drawn from these probabilities?"
         _refuse(bad, propensity, "propensity", mend)
     if rows.predicted is not None and rows.reward_range is not None:
-        _check_range(rows.predicted, rows.reward_range, "predicted", "; clip it with reward_model.clip")
+        mend = "; clip it with reward_model.clip"
+        _check_range(rows.predicted, rows.reward_range, name="predicted", mend=mend)
     elif rows.predicted is not None:
         _refuse(~np.isfinite(rows.predicted), rows.predicted, "predicted", "need a finite number")
     return checked
@@ -248,7 +249,7 @@ def _check_probabilities(rows: Rows) -> Checked:
     return Checked(is_full, total)
 
 
-def _check_range(values: Floats, declared: RewardRange, name: str, mend: str = "") -> None:
+def _check_range(values: Floats, declared: RewardRange, *, name: str, mend: str = "") -> None:
     lo, hi = declared
     slack = ROUNDING * (hi - lo)
     if not (values.min() >= lo - slack and values.max() <= hi + slack):

@@ -122,7 +122,7 @@ def basis_of(rows: Rows, checked: Checked | None = None) -> Basis:
     return Basis(weight, rows.at(weight), mass, square)
 
 
-def row_scores(table: Table, rows: Rows, basis: Basis | None = None, *, has_design: bool = True) -> RowScores:
+def row_scores(table: Table, rows: Rows, *, basis: Basis | None = None, has_design: bool = True) -> RowScores:
     """Look every row's score up.
 
     Args:

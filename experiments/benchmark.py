@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 from envs import presets
@@ -89,13 +89,10 @@ def run(job: Job) -> Summary:
     results.extend(_speed_rows(single))
     with Progress() as served, served.stage("recommend", len(_served(params)), unit="learners") as advance:
         costs = _costs(params, advance)
-    for cost in costs:
-        for measure, value in (("recommendation_p50_ms", cost.p50_ms), ("recommendation_p99_ms", cost.p99_ms)):
-            results.add(Measurement(section="speed", measure=measure, policy=cost.policy, n=cost.k, value=value))
     with Progress() as judged, judged.stage("off-policy evaluation", 1, unit="logs") as advance:
         evaluation = _evaluation(params)
         advance(1)
-    for row in measure_speed(evaluation):
+    for row in (*_cost_rows(costs), *measure_speed(evaluation)):
         results.add(row)
     asked = _help_seconds(params.repeats)
     repeats = f"fastest of {params.repeats} repeats"
@@ -118,6 +115,12 @@ def run(job: Job) -> Summary:
         files=[],
         timings=progress.timings,
     )
+
+
+def _cost_rows(costs: list[Cost]) -> Iterator[Measurement]:
+    for cost in costs:
+        for measure, value in (("recommendation_p50_ms", cost.p50_ms), ("recommendation_p99_ms", cost.p99_ms)):
+            yield Measurement(section="speed", measure=measure, policy=cost.policy, n=cost.k, value=value)
 
 
 def _served(params: Params) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ candidate is the policy under vetting, frozen after reading the selection log, a
 versions of it whose support on that log is a chosen share of its rows.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -38,7 +37,7 @@ from policies.constraints import Params as ConstraintParams
 from policies.digest import policy_digest
 from policies.softened import Params as SoftenedParams
 
-__all__ = ["Candidate", "Gate", "Side", "decide_gate", "exact_gain", "open_gate", "possible_gain", "softened"]
+__all__ = ["Candidate", "Gate", "Rules", "Side", "decide_gate", "exact_gain", "open_gate", "possible_gain", "softened"]
 
 NO_GAIN = 1e-9  # reward units: a best action no better than this gains nothing
 
@@ -100,22 +99,25 @@ def side(scenario: Scenario, logger: BoundedPolicy, policy: BoundedPolicy) -> Si
     )
 
 
-def open_gate(
-    sides: tuple[Side, Side],
-    policy: BoundedPolicy,
-    *,
-    constraints: ConstraintParams,
-    params: GateParams,
-    ess_shares: Sequence[float],
-    model: Model,
-    master_seed: int,
-) -> Gate:
-    """A gate for one policy between a learning and a judging side; `params` and `model` as the config groups."""
+class Rules(NamedTuple):
+    """By what a policy is judged: the config groups constraints, gate and reward_model, and the softer candidates."""
+
+    constraints: ConstraintParams
+    params: GateParams
+    model: Model
+    ess_shares: tuple[float, ...]
+
+
+def open_gate(sides: tuple[Side, Side], policy: BoundedPolicy, *, rules: Rules, master_seed: int) -> Gate:
+    """A gate for one policy between a learning and a judging side."""
     soft = None
     if policy.learner.belief is not None:
         learner = SoftenedParams(policy.settings)
-        soft = bounded(sides[0].scenario, constraints=constraints, approval=ApprovalParams(), learner=learner)
-    return Gate(*sides, policy, soft, constraints, params, model, tuple(ess_shares), master_seed)
+        soft = bounded(sides[0].scenario, constraints=rules.constraints, approval=ApprovalParams(), learner=learner)
+    learning, judging = sides
+    return Gate(
+        learning, judging, policy, soft, rules.constraints, rules.params, rules.model, rules.ess_shares, master_seed
+    )
 
 
 def softened(gate: Gate, state: Any, *, ess_share: float) -> Candidate:

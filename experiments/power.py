@@ -32,7 +32,7 @@ from experiments.powering.answers import (
     sentence,
     sentences,
 )
-from experiments.powering.contests import Contest, Loss, aimed
+from experiments.powering.contests import Contest, Loss, aimed, levelled
 from experiments.powering.pictures import power_figure
 from experiments.powering.predicting import SMALLEST, Design, check_interval, check_support, power, smallest
 from experiments.results import Results, Summary, load_results
@@ -102,40 +102,53 @@ def run(job: Job) -> Summary:
     """
     params, gate = job.pick("experiment", Params), job.pick("gate", GateParams)
     _check(params, gate)
-    ledger = Ledger(Results(), [])
     with Progress() as progress:
         with progress.stage("tables", 1) as advance:
             asked = _pilot(job, params) if job.run.data else _world(job)
             rng = np.random.default_rng(job.run.master_seed)
-            aim = partial(aimed, contest=asked.contest, logger=asked.logger, ess_share=params.ess_share)
-            contest = aim(rng, difference=params.difference)
+            contest = _candidate(rng, params, asked)
+            level = levelled(rng, asked.contest, logger=asked.logger, ess_share=params.ess_share)
             advance(1)
-        wish = Wish(
-            asked.name,
-            params.difference,
-            params.power,
-            gate.alpha / gate.max_judged,
-            most=params.most,
-            is_pilot=bool(job.run.data),
-        )
         with progress.stage("predict", len(params.floors), unit="floors") as advance:
             answers = [_predicted(params, gate, asked, design=asked.design_of(contest, f)) for f in params.floors]
             advance(len(answers))
         if params.logs:
             answers = _checked(params, gate, asked, contest=contest, answers=answers, progress=progress)
         best, null = recommended(answers), None
-        if params.logs and best is not None:
-            null = (
-                best.floor,
-                _null(params, gate, asked, contest=aim(rng, difference=0.0), best=best, progress=progress),
-            )
-    ledger.claims.extend(sentences(wish, answers))
+        if params.logs and best is not None and level is not None:
+            null = best.floor, _null(params, gate, asked, contest=level, best=best, progress=progress)
+    wish = Wish(
+        asked.name,
+        params.difference,
+        params.power,
+        alpha=gate.alpha / gate.max_judged,
+        most=params.most,
+        is_pilot=bool(job.run.data),
+    )
+    return _told(job, wish, asked, answers=answers, null=null, progress=progress)
+
+
+def _candidate(rng: np.random.Generator, params: Params, asked: _Question) -> Contest:
+    return aimed(rng, asked.contest, params.difference, logger=asked.logger, ess_share=params.ess_share)
+
+
+def _told(
+    job: Job,
+    wish: Wish,
+    asked: _Question,
+    *,
+    answers: list[Answer],
+    null: tuple[float, Checked] | None,
+    progress: Progress,
+) -> Summary:
+    """Claims, measurements and figure of the finished run, and the answer as the last line."""
+    ledger = Ledger(Results(), sentences(wish, answers))
     ledger.claims.extend(agreement(wish, one) for one in answers if one.checked is not None)
     if null is not None:
         ledger.claims.append(false_approvals(wish, *null))
     for row in measurements(wish, answers, null):
         ledger.results.add(row)
-    files = [*_figure(job, ledger, wanted=params.power), *([pilots.REJECTED] if wish.is_pilot else [])]
+    files = [*_figure(job, ledger, wanted=wish.power), *([pilots.REJECTED] if wish.is_pilot else [])]
     summary = finish(job, ledger, verdict=None, files=files, timings=progress.timings, notes=asked.notes)
     Console().print(f"Answer:  {sentence(wish, answers)}.", highlight=False, soft_wrap=True)
     return summary

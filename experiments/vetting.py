@@ -22,7 +22,7 @@ from evaluators.support import Support, assess
 from experiments import claims
 from experiments.convergence import PolicyRun, Truth, run_policies, train_plan, truth_of
 from experiments.frozen import Frozen, design_ess, draw_log, freeze, learn, point_mass
-from experiments.gating import Gate, Side, open_gate, side, softened
+from experiments.gating import Gate, Rules, Side, open_gate, side, softened
 from experiments.measurement import Measurement
 from experiments.ope import Judged, LogPlan, judge_logs, measure_ope, rows_of, value_of
 from experiments.results import Claim, Results
@@ -231,15 +231,8 @@ def worlds_asked(bench: Bench, null_world: object) -> dict[str, Scenario]:
 def gate_of(bench: Bench, job: Job, *, ess_shares: tuple[float, ...]) -> Gate:
     """The gate for the policy under vetting."""
     policy = under_bounds(bench, bench.worlds.learn, bench.policy)
-    return open_gate(
-        sides(bench, policy),
-        policy,
-        constraints=bench.constraints,
-        params=job.pick("gate", GateParams),
-        ess_shares=ess_shares,
-        model=reward_model_of(job),
-        master_seed=job.run.master_seed,
-    )
+    rules = Rules(bench.constraints, job.pick("gate", GateParams), reward_model_of(job), ess_shares)
+    return open_gate(sides(bench, policy), policy, rules=rules, master_seed=job.run.master_seed)
 
 
 def reward_model_of(job: Job) -> Model:

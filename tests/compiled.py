@@ -22,7 +22,7 @@ from evaluators.reward_model import Params as ModelParams
 from experiments.compose import check, compose, open_book, read
 from experiments.convergence import PolicyRun, run_policies, train_plan
 from experiments.frozen import Frozen, LogRows, draw_log, freeze, start_state
-from experiments.gating import Gate, open_gate, side
+from experiments.gating import Gate, Rules, open_gate, side
 from experiments.settings import Job
 from policies import approval, constraints
 from policies.build import BoundedPolicy, bounded
@@ -119,9 +119,8 @@ def gate(
     policy = under_bounds(learner, name)
     here = side(world(name), under_bounds(proximity.Params(), name), policy)
     rule = GateParams() if params is None else params
-    return open_gate(
-        (here, here), policy, constraints=LIMITS, params=rule, ess_shares=shares, model=ModelParams(), master_seed=0
-    )
+    rules = Rules(LIMITS, rule, ModelParams(), tuple(shares))
+    return open_gate((here, here), policy, rules=rules, master_seed=0)
 
 
 def small(prefix: str) -> tuple[str, ...]:

@@ -82,7 +82,8 @@ class Dsjson:
 
     def _open(self) -> IO[bytes]:
         opened: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open}
-        return opened.get(self._file.suffix, open)(self._file, "rb")  # type: ignore[no-any-return]  # one of three
+        stream: IO[bytes] = opened.get(self._file.suffix, open)(self._file, "rb")
+        return stream
 
     def _blocks(self) -> Iterator[list[bytes]]:
         try:

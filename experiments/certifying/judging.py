@@ -24,7 +24,7 @@ __all__ = ["Cell", "Refused", "judge_case"]
 ENTRIES = 2**21  # of the (log, fold, context, slot) tables held at once
 ROW_ENTRIES = 2**19  # of tables with a row per decision: what a core's cache holds
 MODEL = ModelParams()
-SLOW = "it resamples rows: too slow for the matrix"
+OWN = "it needs rows or columns of its own, which the matrix does not keep"
 _Able = dict[str, Any]
 TINY = 1e-12  # reward units: an end this close to the truth holds it
 
@@ -70,7 +70,7 @@ class Refused(NamedTuple):
 
 
 def judge_case(
-    case: Case, shapes: Sequence[Shape], *, estimators: Mapping[str, Estimator], intervals: Mapping[str, object]
+    case: Case, shapes: Sequence[Shape], *, estimators: Mapping[str, Any], intervals: Mapping[str, object]
 ) -> tuple[list[Cell], list[Refused]]:
     """Every estimator under every interval on the case's logs of every size, and the gate's difference.
 
@@ -78,28 +78,34 @@ def judge_case(
         case: a world in a regime.
         shapes: logs, and rows of each, by size.
         estimators: by name; their own intervals are not used.
-        intervals: by name; those that resample rows are refused.
+        intervals: by name; those that need more than sums of scores are refused.
     """
-    chosen = {name: one for name, one in intervals.items() if "scores" not in needs_of(one)}
-    refused = [Refused(case.regime, "", name, SLOW) for name in intervals.keys() - chosen.keys()]
-    asked = {name: replace(one, interval=assisted.Params()) for name, one in estimators.items()}  # type: ignore[type-var]
-    able, reasons = _able(case, asked)
+    chosen = {name: one for name, one in intervals.items() if needs_of(one) <= {"design"}}
+    refused = [Refused(case.regime, "", name, OWN) for name in intervals.keys() - chosen.keys()]
+    own: dict[str, Any] = {name: replace(one, interval=assisted.Params()) for name, one in estimators.items()}
+    able, reasons = _able(case, own)
     refused += [Refused(case.regime, name, "", reason) for name, reason in reasons.items()]
-    cells = []
+    found: list[Cell | Refused] = []
     for shape in shapes:
         for estimator, sums in _sums(case, case.draw(shape), able).items():
             for interval, params in chosen.items():
-                try:
-                    wide, one_sided = (finish_as(params, sums, confidence=level) for level in (0.95, 0.90))
-                except ValueError as error:
-                    refused.append(Refused(case.regime, estimator, interval, str(error)))
-                else:
-                    cells.append(_cell(case, estimator, interval, wide=wide, one_sided=one_sided))
+                found.append(_finished(case, sums, pair=(estimator, interval), params=params))
+    cells = [one for one in found if isinstance(one, Cell)]
+    refused += [one for one in found if isinstance(one, Refused)]
     return cells, list(dict.fromkeys(refused))
 
 
-def _cell(case: Case, estimator: str, interval: str, *, wide: Estimate, one_sided: Estimate) -> Cell:
-    is_difference, true = estimator == DIFFERENCE, case.truth
+def _finished(case: Case, sums: Sums, *, pair: tuple[str, str], params: object) -> Cell | Refused:
+    """What a pair said of all logs, or why it said nothing."""
+    try:
+        wide, one_sided = (finish_as(params, sums, confidence=level) for level in (0.95, 0.90))
+    except ValueError as error:
+        return Refused(case.regime, *pair, str(error))
+    return _cell(case, pair, wide=wide, one_sided=one_sided)
+
+
+def _cell(case: Case, pair: tuple[str, str], *, wide: Estimate, one_sided: Estimate) -> Cell:
+    is_difference, true = pair[0] == DIFFERENCE, case.truth
     truth = true.target - true.baseline if is_difference else true.target
     now = true.target_now - true.baseline_now if is_difference else true.target_now
     value = np.asarray(wide.value)
@@ -107,7 +113,7 @@ def _cell(case: Case, estimator: str, interval: str, *, wide: Estimate, one_side
     square, root = error**2, float(np.sqrt(np.mean(error**2)))
     covered = (wide.lo <= truth + TINY) & (truth - TINY <= wide.hi)
     return Cell(
-        *(case.regime, case.kind, case.world, wide.n, estimator, interval, n_logs),
+        *(case.regime, case.kind, case.world, wide.n, *pair, n_logs),
         bias=float(error.mean()),
         bias_stderr=_stderr(error),
         bias_now=float(value.mean() - now),

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import evaluators.intervals
 from envs.drift import Params as DriftParams
+from envs.drift import check_onsets
 from evaluators.certified import DIFFERENCE, REGIMES
 from evaluators.estimation import Estimator
 from experiments.certifying.judging import Cell, Refused, judge_case
@@ -96,10 +97,11 @@ def measure_matrix(
         advance: told of every case that is done.
 
     Raises:
-        ConfigError: a group is missing or of another kind.
+        ConfigError: a group is missing or of another kind, or a drift begins after the horizon.
         ValueError: a world has no exact truth, or no declared range of rewards.
     """
     estimators: dict[str, Estimator] = job.pick("estimator", dict)
+    check_onsets(place.drifts, horizon=job.run.horizon)
     sources = [*_worlds(place, bench, job), *(_pooled(name, pool, job) for name, pool in place.pools.items())]
 
     def one(cases: Callable[[], Iterator[Case]]) -> list[tuple[list[Cell], list[Refused]]]:
@@ -203,7 +205,12 @@ def measurements_of(matrix: Matrix) -> Iterator[Measurement]:
     A width that is infinite is left out.
     """
     for cell in matrix.cells:
-        where = {"world": cell.name, "rule": cell.regime, "estimator": f"{cell.estimator}+{cell.interval}", "n": cell.n}
+        where: dict[str, Any] = {
+            "world": cell.name,
+            "rule": cell.regime,
+            "estimator": f"{cell.estimator}+{cell.interval}",
+            "n": cell.n,
+        }
         shares = {name: getattr(cell, name) for name in ("coverage", "low_error", "high_error")}
         numbers = {name: (share, cell.share_stderr(share)) for name, share in shares.items()}
         numbers |= {"bias": (cell.bias, cell.bias_stderr), "rmse": (cell.rmse, cell.rmse_stderr)}
@@ -212,7 +219,7 @@ def measurements_of(matrix: Matrix) -> Iterator[Measurement]:
         if cell.regime == "drift":
             numbers["bias_now"] = (cell.bias_now, cell.bias_stderr)
         for name, (value, stderr) in numbers.items():
-            yield Measurement(section="ope", measure=f"matrix_{name}", value=value, stderr=stderr, **where)  # type: ignore[arg-type]
+            yield Measurement(section="ope", measure=f"matrix_{name}", value=value, stderr=stderr, **where)
 
 
 def claims_of(matrix: Matrix, gate_interval: str) -> list[Claim]:

@@ -74,24 +74,28 @@ def world_cases(gate: Gate, target: Frozen, *, drifts: Mapping[str, Scenario], h
     """
     here = gate.judge
     slots = np.flatnonzero(((here.behavior.masses > 0) | (target.masses > 0)).any(axis=0))
-    seeded = {name: {"master_seed": gate.master_seed, "first": first} for name, first in FIRST.items()}
+    scenario, logger, k = here.scenario, here.behavior, here.behavior.masses.shape[1]
+    seed = gate.master_seed
 
-    def drawn(draw: Callable[..., Logs], scenario: Scenario, behavior: Frozen, **how: int) -> Drawing:
-        found = partial(draw, scenario, behavior, **how)
-        return cache(lambda shape: _renumbered(found(shape=shape), slots, here.behavior.masses.shape[1]))
+    def kept(draw: Callable[..., Logs]) -> Drawing:
+        return cache(lambda shape: _renumbered(draw(shape=shape), slots, k))
 
-    base = _plain(here, target, slots, drawn(draw_frozen, here.scenario, here.behavior, **seeded["iid"]))
+    base = _plain(
+        here, target, slots, kept(partial(draw_frozen, scenario, logger, master_seed=seed, first=FIRST["iid"]))
+    )
     yield base
-    draw = drawn(draw_adaptive, here.scenario, here.behavior, **seeded["adaptive"])
-    yield base._replace(regime="adaptive", draw=draw)
+    yield base._replace(
+        regime="adaptive",
+        draw=kept(partial(draw_adaptive, scenario, logger, master_seed=seed, first=FIRST["adaptive"])),
+    )
     for name, moving in drifts.items():
-        draw = drawn(draw_drifting, moving, here.behavior, **seeded["drift"], horizon=horizon)
+        draw = kept(partial(draw_drifting, moving, logger, master_seed=seed, first=FIRST["drift"], horizon=horizon))
         yield base._replace(regime="drift", kind=name, draw=draw, truth=_average(moving, here, target, horizon))
-    rewards = np.take_along_axis(here.scenario.table(), here.behavior.windows.action_ids, axis=1)
+    rewards = np.take_along_axis(scenario.table(), logger.windows.action_ids, axis=1)
     yield from _wrong_models(base, rewards[:, slots])
     yield from _wrong_propensities(base)
-    lacking = _lacking(here.behavior, target, kept=here.baseline.masses > 0)
-    draw = drawn(draw_frozen, here.scenario, lacking, **seeded["deficient_support"])
+    lacking = _lacking(logger, target, kept=here.baseline.masses > 0)
+    draw = kept(partial(draw_frozen, scenario, lacking, master_seed=seed, first=FIRST["deficient_support"]))
     yield base._replace(regime="deficient_support", behavior=lacking.probs[:, slots], draw=draw)
 
 

@@ -146,7 +146,7 @@ def false_approvals(wish: Wish, floor: float, checked: Checked) -> Claim:
     limit = wish.alpha + 2 * float(np.sqrt(wish.alpha * (1 - wish.alpha) / checked.total))
     is_judged = checked.total >= ENOUGH
     return Claim(
-        f"A candidate as sharp that is no better is approved, floor {floor:g}, n = {checked.n:,}",
+        f"A candidate that is no better is approved, floor {floor:g}, n = {checked.n:,}",
         f"{checked.share:.3f}",
         f"<= {wish.alpha:g} + 2 standard errors = {limit:.3f}" if is_judged else "reported",
         checked.words(),

@@ -14,9 +14,10 @@ from scipy.optimize import brentq
 
 from evaluators.rows import Floats, RewardRange
 
-__all__ = ["Contest", "Loss", "aimed", "ess_share_of", "explored", "reach"]
+__all__ = ["Contest", "Loss", "aimed", "ess_share_of", "explored", "levelled", "reach"]
 
 Bools = NDArray[np.bool_]
+SHARPER = (1, 2, 4, 8, 16)  # where a candidate that is no better is sought, in turn
 HALVINGS, COARSE, FINE = 24, 1e-3, 1e-12
 SHARPNESS_ENDS = (1e-2, 1e4)  # per width of the declared range
 
@@ -89,7 +90,7 @@ def aimed(
     Args:
         rng: of the liking that knows nothing of the rewards.
         contest: its own target is replaced.
-        difference: in reward units; 0 gives a candidate as sharp that is no better.
+        difference: in reward units.
         logger: (m, k) whose support the candidate's sharpness is measured on.
         ess_share: least design ESS per decision on that logger.
 
@@ -103,12 +104,34 @@ def aimed(
             "baseline"
         )
     family = _Family(contest, _liking(rng, contest), logger, ess_share)
-    lo, hi = (family.sharpened(merit).difference for merit in (-1.0, 1.0))
+    lo, hi = family.ends()
     if not lo < difference < hi:
         raise ValueError(
             f"difference = {difference:.4g}, need {lo:.4g} < difference < {hi:.4g}: candidates with a design "
             f"ESS of {ess_share:g} per decision on the logger reach no further; a smaller experiment.ess_share does"
         )
+    return _solved(family, difference)
+
+
+def levelled(rng: np.random.Generator, contest: Contest, *, logger: Floats, ess_share: float) -> Contest | None:
+    """The same contest with a candidate that is exactly as good as the baseline, at least as sharp as `aimed`'s.
+
+    Where the baseline is so poor that every such candidate is better, a sharper one is sought.
+
+    Returns:
+        None where even the sharpest of the search is better: nothing can be approved wrongly there.
+    """
+    liking = _liking(rng, contest)
+    for sharper in SHARPER:
+        family = _Family(contest, liking, logger, ess_share / sharper)
+        lo, hi = family.ends()
+        if lo < 0 < hi:
+            return _solved(family, 0.0)
+    return None
+
+
+def _solved(family: "_Family", difference: float) -> Contest:
+    """The member of a family that differs by so much; its ends lie on either side."""
     rough = float(brentq(lambda merit: family.sharpened(merit).difference - difference, -1.0, 1.0, xtol=COARSE))
     sharp = family.sharpness(rough)
 
@@ -144,6 +167,10 @@ class _Family(NamedTuple):
             is_enough = ess_share_of(self.at(merit, float(np.exp(middle))), self.logger) >= self.ess_share
             lo, hi = (middle, hi) if is_enough else (lo, middle)
         return float(np.exp(lo))
+
+    def ends(self) -> tuple[float, float]:
+        """Differences of the worst and of the best candidate."""
+        return self.sharpened(-1.0).difference, self.sharpened(1.0).difference
 
     def sharpened(self, merit: float) -> Contest:
         return self.at(merit, self.sharpness(merit))

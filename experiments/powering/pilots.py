@@ -65,7 +65,7 @@ def open_pilot(file: Path, listing: Path, *, declared: tuple[float, float] | Non
         declared: smallest and largest possible reward.
 
     Raises:
-        ConfigError: another format, no declared range, or a window without its centre.
+        ConfigError: another format, no declared range, a window without its centre, or actions never taken.
         ValueError: the log cannot be read, or too many of its rows cannot be used.
     """
     if declared is None or not declared[0] < declared[1]:
@@ -113,6 +113,10 @@ def _tables(batch: Batch, rows: Rows) -> _Tables:
         raise refuse("data", f"row {batch.row[lost[0]]}", need)
     baseline = np.zeros(rows.behavior.shape)
     baseline[np.arange(len(baseline)), is_home.argmax(axis=1)] = 1.0
+    never = np.flatnonzero((batch.mask & (rows.behavior == 0)).any(axis=1))
+    if never.size:
+        need = f"a logger that takes every feasible action sometimes ({never.size} of {len(is_home)} rows)"
+        raise refuse("data", f"row {batch.row[never[0]]}", f"{need}: nobody can judge a candidate where it never goes")
     value = np.where(batch.mask, rows.predicted, 0.0)
     return _Tables(batch.mask, rows.behavior, baseline, value, rows.slot, rows.reward)
 

@@ -107,7 +107,7 @@ def test_many_logs_at_once_are_each_log_by_itself(name) -> None:
     together = finish(judge(name), summarise_logs({name: judge(name)}, log(), n_logs=4)[name])
     for i in range(4):
         alone = estimate(judge(name), log().part(60 * i, 60 * i + 60))
-        np.testing.assert_allclose([figure[i] for figure in figures(together)], figures(alone), rtol=1e-8)
+        np.testing.assert_allclose(np.array(figures(together))[:, i], figures(alone), rtol=1e-8)
 
 
 @every_interval

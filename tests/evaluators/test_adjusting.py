@@ -18,13 +18,14 @@ from evaluators.adjusting import (
     sample_variance,
     score_variance,
 )
-from evaluators.estimation import summarise
+from evaluators.estimation import Estimator, summarise
 from evaluators.estimators import direct, doubly_robust, ips, self_normalised_dr, snips
 from evaluators.intervals import assisted
 from evaluators.rows import RewardRange, Rows
+from evaluators.scores import RowScores
 from evaluators.sums import Sums, merge
 
-ASSISTED = {
+ASSISTED: dict[str, Estimator] = {
     "ips": ips.Params(interval=assisted.Params()),
     "dr": doubly_robust.Params(),
     "snips": snips.Params(),
@@ -43,10 +44,14 @@ def rows(world) -> Rows:
     return log
 
 
+def kept_of(sums: Sums) -> RowScores:
+    assert sums.kept is not None
+    return sums.kept
+
+
 def least_squares(sums: Sums):
     """Coefficients of (1, c), residuals and leverages of every row."""
-    kept = sums.kept
-    assert kept is not None
+    kept = kept_of(sums)
     control = kept.weight - kept.centre
     design = np.stack([np.ones(sums.n), control], axis=1)
     solved = np.linalg.pinv(design)
@@ -104,11 +109,11 @@ def test_a_weight_that_does_not_vary_has_no_slope(rows) -> None:
 def test_an_unknown_expectation_of_the_weight_has_no_slope(rows) -> None:
     unknown = sums_of(rows)._replace(powers=np.where(np.arange(7) == 0, sums_of(rows).powers, np.nan))
     found = adjust(unknown)
-    assert (found.slope, found.value) == (0.0, mean(unknown))
+    np.testing.assert_array_equal((found.slope, found.value), (0.0, mean(unknown)))
 
 
 def test_moments_are_about_both_means(rows) -> None:
-    kept = sums_of(rows).kept
+    kept = kept_of(sums_of(rows))
     y, c = kept.score(), kept.weight - kept.centre
     wanted = [[((y - y.mean()) ** i * (c - c.mean()) ** j).sum() for j in range(7)] for i in range(4)]
     np.testing.assert_allclose(central(sums_of(rows)), wanted, rtol=1e-8, atol=1e-8)
@@ -116,7 +121,7 @@ def test_moments_are_about_both_means(rows) -> None:
 
 @pytest.mark.parametrize("name", ["snips", "sndr"])
 def test_the_mean_of_a_ratio_is_a_part_and_a_weighted_residual(rows, name) -> None:
-    kept = sums_of(rows, name).kept
+    kept = kept_of(sums_of(rows, name))
     wanted = kept.part.mean() + np.average(kept.residual, weights=kept.weight)
     assert mean(sums_of(rows, name)) == pytest.approx(wanted, rel=1e-12)
 
@@ -185,11 +190,16 @@ def test_rows_repeated_within_clusters_add_no_information() -> None:
 
 def test_the_larger_of_two_variances_counts_with_the_clusters_degrees_of_freedom(rows) -> None:
     sums = sums_of(rows._replace(cluster=np.arange(400) // 20))
+    assert sums.clusters is not None
     table = sums.clusters.table
     robust = cluster_variance(table[:, 0], table[:, 1] + table[:, 3])
-    assert clustered(sums, np.asarray(0.0), df=399) == (pytest.approx(robust, rel=1e-12), 19)
-    assert clustered(sums, np.asarray(2 * robust), df=399) == (pytest.approx(2 * robust), 19)
-    assert clustered(sums_of(rows), np.asarray(0.5), df=7) == (0.5, 7)
+    for which, given, df, wanted in (
+        (sums, 0.0, 399, [robust, 19]),
+        (sums, 2 * robust, 399, [2 * robust, 19]),
+        (sums_of(rows), 0.5, 7, [0.5, 7]),
+    ):
+        variance, left = clustered(which, np.asarray(given), df=df)
+        assert [float(variance), left] == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["ips", "dr"])

@@ -35,7 +35,7 @@ def test_a_table_with_the_shared_weights_is_scored_as_any_other(world) -> None:
     basis = basis_of(rows)
     for module in (ips, doubly_robust):
         table = module.table(module.Params(), rows, basis.weight)
-        short, long = row_scores(table, rows, basis), row_scores(table, rows)
+        short, long = row_scores(table, rows, basis=basis), row_scores(table, rows)
         np.testing.assert_allclose(np.stack(short[:6]), np.stack(long[:6]), rtol=1e-12, atol=1e-12)
 
 
@@ -62,7 +62,7 @@ def test_a_logger_known_in_part_leaves_nan_where_it_is_not_known(world) -> None:
     partial = rows._replace(behavior=logged, is_partial=True)
     basis = basis_of(partial)
     table = ips.table(ips.Params(), partial, basis.weight)
-    scored = row_scores(table, partial, basis)
+    scored = row_scores(table, partial, basis=basis)
     whole = row_scores(ips.table(ips.Params(), rows, basis_of(rows).weight), rows)
     np.testing.assert_allclose(scored.score(), whole.score(), rtol=1e-12)
     np.testing.assert_allclose(scored.centre, rows.target.sum(axis=1), rtol=1e-12)

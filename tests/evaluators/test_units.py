@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 
 from evaluators.adjusting import mean
-from evaluators.estimation import summarise
+from evaluators.estimation import Estimator, summarise
 from evaluators.estimators import doubly_robust, self_normalised_dr, snips
 from evaluators.rows import Rows
 from evaluators.sums import Sums
 from evaluators.units import Units, quotient, units_of
 
-EVERY = {"dr": doubly_robust.Params(), "snips": snips.Params(), "sndr": self_normalised_dr.Params()}
+EVERY: dict[str, Estimator] = {
+    "dr": doubly_robust.Params(),
+    "snips": snips.Params(),
+    "sndr": self_normalised_dr.Params(),
+}
 every_estimator = pytest.mark.parametrize("name", EVERY)
 
 

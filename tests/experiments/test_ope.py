@@ -12,6 +12,7 @@ import pytest
 
 from envs.randomness import Purpose
 from envs.world import Scenario
+from evaluators.estimation import Estimator
 from evaluators.estimators import direct, doubly_robust, ips, snips
 from evaluators.reward_model import Params as ModelParams
 from evaluators.rows import RewardRange, Rows, written_out
@@ -25,7 +26,7 @@ from policies.features import n_features, phi
 from policies.learners import proximity
 from tests.compiled import LEARNER, gate, log, logger, under_bounds, world
 
-ESTIMATORS: Mapping[str, object] = {
+ESTIMATORS: Mapping[str, Estimator] = {
     "ips": ips.Params(),
     "snips": snips.Params(),
     "direct": direct.Params(),
@@ -196,7 +197,7 @@ def test_rows_carry_whole_windows_and_the_declared_range(target: Target) -> None
     np.testing.assert_array_equal(rows.at(rows.behavior) * 2**20, log(0).mass)
     np.testing.assert_array_equal(written_out(rows).target, target.frozen.probs[log(0).index])
     assert rows.action_ids is not None and rows.points is not None
-    np.testing.assert_array_equal(written_out(rows).action_ids[np.arange(2000), rows.slot], log(0).action_id)
+    np.testing.assert_array_equal(rows.action_ids[rows.row, rows.slot], log(0).action_id)
     assert len(rows.points) == world().lattice.size
     assert rows.reward_range == RewardRange(*(world().reward_range or (0.0, 0.0)))
     assert rows.cluster is None

@@ -41,6 +41,7 @@ def terms() -> Callable[[Rows], Any]:
     """Per row, by their textbook definitions: weight, residual, what the model says of the target, score."""
 
     def found(rows: Rows) -> Any:
+        assert rows.predicted is not None
         place = np.arange(rows.slot.size)
         weight = rows.target[place, rows.slot] / rows.behavior[place, rows.slot]
         residual = rows.reward - rows.predicted[place, rows.slot]

@@ -15,7 +15,7 @@ DR = doubly_robust.Params(interval=Params())
 
 def hall(x: float, skew: float, n: int) -> float:
     """Hall's cubic: the distribution of g(t statistic) is normal but for terms of order 1 / n."""
-    return x + skew * x**2 / (3 * np.sqrt(n)) + skew**2 * x**3 / (27 * n) + skew / (6 * np.sqrt(n))
+    return float(x + skew * x**2 / (3 * np.sqrt(n)) + skew**2 * x**3 / (27 * n) + skew / (6 * np.sqrt(n)))
 
 
 @pytest.mark.parametrize("confidence", [0.8, 0.95])

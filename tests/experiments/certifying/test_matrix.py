@@ -30,7 +30,7 @@ HONEST = {"coverage": 0.95, "low_error": 0.05, "high_error": 0.05}
 
 
 def cell(world: str = "a", **changed: Any) -> Cell:
-    plain = dict(
+    plain: dict[str, Any] = dict(
         regime="iid", kind="", world=world, n=200, estimator=DIFFERENCE, interval="gate", n_logs=400, bias=0.0,
         bias_stderr=0.01, bias_now=0.0, rmse=0.2, rmse_stderr=0.01, width=0.8, width_stderr=0.01, **HONEST,
     )  # fmt: skip
@@ -49,7 +49,7 @@ def cell(world: str = "a", **changed: Any) -> Cell:
         ({"width": float("inf")}, False),
     ],
 )
-def test_a_pair_holds_up_to_two_standard_errors_of_a_world(changed: dict[str, float], wanted: bool) -> None:
+def test_a_pair_holds_up_to_two_standard_errors_of_a_world(changed: dict[str, Any], wanted: bool) -> None:
     assert holds([cell(**changed), *(cell(name) for name in "bcdefghi")]) is wanted
 
 

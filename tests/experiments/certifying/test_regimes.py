@@ -1,37 +1,26 @@
 """Each regime breaks one assumption by a stated amount and leaves the rest; truths are sums over the population."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 import pytest
 
 from evaluators.certified import REGIMES
-from evaluators.gates import Params as GateParams
-from evaluators.reward_model import Params as ModelParams
 from experiments.certifying.pool import open_pool
 from experiments.certifying.regimes import LEVEL, UNTRIED, Case, pool_cases, untried, world_cases
 from experiments.frozen import Frozen
-from experiments.gating import Gate, open_gate, side
 from experiments.ope import value_of
 from experiments.vetting import judged_target
-from policies.learners import proximity
-from tests.compiled import LEARNER, LIMITS, logger, under_bounds, world
+from tests.compiled import gate, logger, world
 
 HORIZON = 10
+Cases = Callable[[], dict[tuple[str, str], Case]]
 KINDS = [
     ("iid", ""), ("adaptive", ""), ("drift", "halved"), ("misspecified_reward", "level"),
     ("misspecified_reward", "ranking"), ("misspecified_propensity", "sharpened"),
     ("misspecified_propensity", "flattened"), ("deficient_support", ""),
 ]  # fmt: skip
-
-
-@cache
-def gate() -> Gate:
-    policy = under_bounds(LEARNER)
-    here = side(world(), under_bounds(proximity.Params()), policy)
-    return open_gate(
-        (here, here), policy, constraints=LIMITS, params=GateParams(), ess_shares=(), model=ModelParams(), master_seed=0
-    )
 
 
 @cache
@@ -56,8 +45,8 @@ def test_a_world_has_every_regime_and_the_pool_those_of_a_still_world_with_a_fro
 
 
 @pytest.mark.parametrize("where", [cases, pools])
-def test_every_table_is_a_policy_and_holds_all_that_may_be_played(where: object) -> None:
-    for case in where().values():  # type: ignore[operator]
+def test_every_table_is_a_policy_and_holds_all_that_may_be_played(where: Cases) -> None:
+    for case in where().values():
         for table in (case.behavior, case.target, case.baseline):
             np.testing.assert_allclose(table.sum(axis=1), 1.0, atol=1e-9)
 
@@ -109,8 +98,8 @@ def test_untried_takes_no_more_slots_than_it_needs() -> None:
 
 @pytest.mark.parametrize("where", [cases, pools])
 @pytest.mark.parametrize("regime", ["iid", "deficient_support"])
-def test_logs_are_drawn_from_the_propensities_they_say(where: object, regime: str) -> None:
-    case = where()[regime, ""]  # type: ignore[operator]
+def test_logs_are_drawn_from_the_propensities_they_say(where: Cases, regime: str) -> None:
+    case = where()[regime, ""]
     logs = case.draw((10, 600))
     feasible = case.behavior > 0
     even = feasible / feasible.sum(axis=1, keepdims=True)
