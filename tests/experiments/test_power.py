@@ -79,6 +79,7 @@ def test_what_cannot_be_answered_is_refused_in_words(
     assert not (tmp_path / "summary.json").exists()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert go(tmp_path / name, *WORDS, *FEW, "experiment.logs=5") == 0
