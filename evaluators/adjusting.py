@@ -28,7 +28,7 @@ class Adjusted(NamedTuple):
     slope: Floats
     square: Floats  # sum of squared regression residuals
     skew: Floats  # of the regression residuals
-    hc3: Floats  # HC3 variance of the value: exact to second order in the leverage, never below it
+    hc3: Floats  # HC3 variance of the value: exact to the third order in the leverage, never below it
 
 
 def mean(sums: Sums) -> Floats:
@@ -123,7 +123,7 @@ def adjust(sums: Sums) -> Adjusted:
 
 
 def _without_control(sums: Sums) -> Floats:
-    """(..., 4, 7) central moments with c left out: powers of y alone in the first column."""
+    """(..., 4, 9) central moments with c left out: powers of y alone in the first column."""
     alone = np.zeros_like(sums.powers)
     alone[..., :, 0] = sums.powers[..., :, 0]
     shifted = _shift(sums.powers[..., 1, 0] / sums.n, alone.shape[-2]) @ alone
@@ -131,7 +131,7 @@ def _without_control(sums: Sums) -> Floats:
 
 
 def central(sums: Sums) -> Floats:
-    """(..., 4, 7) sums of (y - mean)^i (c - mean)^j."""
+    """(..., 4, 9) sums of (y - mean)^i (c - mean)^j."""
     powers, n = sums.powers, sums.n
     rows = _shift(powers[..., 1, 0] / n, powers.shape[-2])
     columns = _shift(powers[..., 0, 1] / n, powers.shape[-1])
@@ -148,18 +148,21 @@ def _shift(by: Floats, size: int) -> Floats:
 
 
 def _hc3(sums: Sums, moment: Floats, *, slope: Floats, offset: Floats) -> Floats:
-    """Sum of l^2 rho^2 / (1 - h)^2, its series in the leverage h cut after the first power and bounded."""
+    """Sum of l^2 rho^2 / (1 - h)^2, its series in the leverage h cut after the first power, the rest bounded."""
     n, spread = sums.n, np.where(moment[..., 0, 2] > 0, moment[..., 0, 2], 1.0)
     far = np.maximum(*np.moveaxis(np.abs(sums.ends - offset[..., None]), -1, 0))
     top = 1 / n + np.where(moment[..., 0, 2] > 0, far**2 / spread, 0.0)
     squares = [
-        moment[..., 2, j] - 2 * slope * moment[..., 1, j + 1] + slope**2 * moment[..., 0, j + 2] for j in range(5)
+        moment[..., 2, j] - 2 * slope * moment[..., 1, j + 1] + slope**2 * moment[..., 0, j + 2] for j in range(7)
     ]
     share = offset / spread
-    line = [squares[j] / n**2 - 2 * share / n * squares[j + 1] + share**2 * squares[j + 2] for j in range(3)]
-    leaning = line[0] / n + line[2] / spread
+    # line[m] = sum of l^2 rho^2 d^(2 m), with l = 1 / n - share d and h = 1 / n + d^2 / spread
+    line = [squares[j] / n**2 - 2 * share / n * squares[j + 1] + share**2 * squares[j + 2] for j in (0, 2, 4)]
+    first = line[0] / n + line[1] / spread
+    second = line[0] / n**2 + 2 * line[1] / (n * spread) + line[2] / spread**2
     safe = np.minimum(top, 1 - 1e-9)
-    found = line[0] + leaning * (2 - safe) / (1 - safe) ** 2
+    # sum_{j >= 2} (j + 1) h^j <= h^2 (3 - 2 top) / (1 - top)^2
+    found = line[0] + 2 * first + second * (3 - 2 * safe) / (1 - safe) ** 2
     return np.where(top < 1 - 1e-9, np.maximum(found, 0.0), np.inf)
 
 

@@ -15,7 +15,7 @@ from evaluators.clusters import Clusters, cluster_totals, merge_clusters
 from evaluators.rows import Floats, Ints, RewardRange, Rows
 from evaluators.scores import Basis, RowScores, basis_of, join_scores
 
-ROW_POWERS, WEIGHT_POWERS = 4, 7  # y^0..3 for a skew, c^0..6 for leverages
+ROW_POWERS, WEIGHT_POWERS = 4, 9  # y^0..3 for a skew, c^0..8 for leverages
 PART, CENTRE, TERM, U = range(1, 5)  # places in `gram` and `clusters.table`; 0 counts rows
 
 
@@ -42,7 +42,7 @@ class Sums(NamedTuple):
     origin: float  # reward units
     reward_range: RewardRange | None
     is_ratio: bool
-    powers: Floats  # (..., 4, 7) sum y^i c^j
+    powers: Floats  # (..., 4, 9) sum y^i c^j
     gram: Floats  # (..., 5, 5) of (1, part, centre, u e, u)
     residual: Floats  # (..., 4) sum |u|, |u| e, |u| e^2, |u| v
     design: Floats  # (...) sum over rows of sum_a pi_b u^2 v

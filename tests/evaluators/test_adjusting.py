@@ -107,7 +107,7 @@ def test_a_weight_that_does_not_vary_has_no_slope(rows) -> None:
 
 
 def test_an_unknown_expectation_of_the_weight_has_no_slope(rows) -> None:
-    unknown = sums_of(rows)._replace(powers=np.where(np.arange(7) == 0, sums_of(rows).powers, np.nan))
+    unknown = sums_of(rows)._replace(powers=np.where(np.arange(9) == 0, sums_of(rows).powers, np.nan))
     found = adjust(unknown)
     np.testing.assert_array_equal((found.slope, found.value), (0.0, mean(unknown)))
 
@@ -115,7 +115,7 @@ def test_an_unknown_expectation_of_the_weight_has_no_slope(rows) -> None:
 def test_moments_are_about_both_means(rows) -> None:
     kept = kept_of(sums_of(rows))
     y, c = kept.score(), kept.weight - kept.centre
-    wanted = [[((y - y.mean()) ** i * (c - c.mean()) ** j).sum() for j in range(7)] for i in range(4)]
+    wanted = [[((y - y.mean()) ** i * (c - c.mean()) ** j).sum() for j in range(9)] for i in range(4)]
     np.testing.assert_allclose(central(sums_of(rows)), wanted, rtol=1e-8, atol=1e-8)
 
 

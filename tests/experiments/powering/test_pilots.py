@@ -32,7 +32,7 @@ from experiments.powering.predicting import power
 from tests.compiled import log, logger, world
 from tests.other_logs import columns, draw, write_table
 
-RANGE = tuple(world().reward_range or ())
+RANGE = world().reward_range or (0.0, 0.0)
 
 
 @cache
@@ -102,9 +102,8 @@ def _rows(one: Pilot, contest: Contest) -> Rows:
 def _scores(one: Pilot, contest: Contest) -> np.ndarray:
     cell = np.arange(one.slot.size), one.slot
     part = np.vecdot(contest.contrast, contest.value)
-    return part + (contest.contrast / np.where(one.logger > 0, one.logger, 1))[cell] * (
-        one.reward - contest.value[cell]
-    )
+    weight = (contest.contrast / np.where(one.logger > 0, one.logger, 1.0))[cell]
+    return np.asarray(part + weight * (one.reward - contest.value[cell]))
 
 
 def test_less_exploration_spreads_more(folder: Path) -> None:
