@@ -5,11 +5,26 @@ thousand replications on the control where nothing can improve, and on a world w
 something can; then the laboratory's own problems (`certifying/laboratory.py`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from envs import presets
+from envs.drift import Params as DriftParams
+from envs.drift import check_onsets
 from envs.randomness import Purpose
+from evaluators.certified import FILE
 from experiments import claims
+from experiments.certifying.heatmap import write_heatmap
 from experiments.certifying.laboratory import Parts, certify
+from experiments.certifying.matrix import (
+    Place,
+    claims_of,
+    every_interval,
+    measure_matrix,
+    measurements_of,
+    n_cases,
+    write_held,
+)
+from experiments.certifying.pool import open_pool
 from experiments.exporting import finish
 from experiments.gating import Gate, decide_gate, possible_gain
 from experiments.measurement import Measurement
@@ -17,6 +32,7 @@ from experiments.results import Results, Summary
 from experiments.settings import Job
 from experiments.terminal import Progress
 from experiments.vetting import (
+    Bench,
     Ledger,
     check_questions,
     check_range,
@@ -43,17 +59,21 @@ class Params:
     gain_replications: int = field(default=400, metadata={"ge": 0, "le": 10**6})
     ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
     laboratory: Parts = field(default_factory=Parts)
+    matrix_logs: int = field(default=400, metadata={"ge": 0, "le": 10**5, "unit": "logs a cell, half at 5,000 rows"})
+    worlds: dict[str, object] = field(default_factory=dict)
+    drifts: dict[str, DriftParams] = field(default_factory=dict)
 
 
 def run(job: Job) -> Summary:
     """Judge estimators on many logs and the gate on many pairs of logs.
 
     Raises:
-        ConfigError: a group is missing or of another kind.
+        ConfigError: a group is missing or of another kind, or a drift of the matrix begins after the run.
         ValueError: the world refuses its numbers, or its truth is not exact.
     """
     params, ledger = job.pick("experiment", Params), Ledger(Results(), [])
     check_questions(job, params)
+    check_onsets(params.drifts if params.matrix_logs else {}, horizon=job.run.horizon)
     bench = open_bench(job)
     if not bench.worlds.judge.is_exact:
         raise ValueError(
@@ -76,7 +96,30 @@ def run(job: Job) -> Summary:
         for row in rows:
             ledger.results.add(row)
         ledger.claims.extend(more)
-    return finish(job, ledger, verdict=None, files=[], timings=progress.timings)
+        files = _matrix(bench, params, job, ledger=ledger, progress=progress) if params.matrix_logs else []
+    return finish(job, ledger, verdict=None, files=files, timings=progress.timings)
+
+
+def _matrix(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress: Progress) -> list[str]:
+    """Every estimator under every interval in every regime; which pairs held is written beside the results."""
+    estimators = {name: presets.load("estimator", name) for name in presets.names("estimator")}
+    place = Place(params.worlds, params.drifts, {"base_problem": open_pool()})
+    whole, half = max(params.matrix_logs, 2), max(params.matrix_logs // 2, 2)  # one log has no standard error
+    shapes = ((whole, 200), (whole, 1000), (half, 5000))
+    with progress.stage("matrix", n_cases(place), unit="cases") as advance:
+        matrix = measure_matrix(
+            place,
+            bench,
+            job=replace(job, groups={**job.groups, "estimator": estimators}),
+            intervals=every_interval(),
+            shapes=shapes,
+            advance=advance,
+        )
+    for row in measurements_of(matrix):
+        ledger.results.add(row)
+    ledger.claims.extend(claims_of(matrix, "gate"))
+    written = [*write_heatmap(matrix, job.out), write_held(matrix, job.out / FILE.name)]
+    return [file.relative_to(job.out).as_posix() for file in written]
 
 
 def _gates(gate: Gate, null: Gate | None, params: Params, *, ledger: Ledger, progress: Progress) -> None:

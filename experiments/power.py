@@ -98,7 +98,7 @@ def run(job: Job) -> Summary:
     Raises:
         ConfigError: a group of another kind, no floor or log size, or one that stands there twice.
         ValueError: the world or the pilot cannot be asked this: no declared range, no exact truth, more
-            improvement than there is, or a gate whose bound cannot be predicted.
+            improvement than there is, or a gate whose bound cannot be predicted or is not certified.
     """
     params, gate = job.pick("experiment", Params), job.pick("gate", GateParams)
     _check(params, gate)
@@ -159,7 +159,7 @@ def _check(params: Params, gate: GateParams) -> None:
         given = getattr(params, name)
         if not given or len({f"{one:g}" for one in given}) < len(given):
             raise refuse(f"experiment.{name}", list(given), "at least one, each once, told apart by six digits")
-    check_interval(gate.interval)
+    check_interval(gate, most=params.most)
 
 
 def _world(job: Job) -> _Question:

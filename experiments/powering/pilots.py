@@ -8,7 +8,6 @@ Source: `evaluators.adjusting.model_variance`; the change of floor is ours.
 """
 
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +30,7 @@ from experiments.evaluating.formats import format_of, open_reader
 from experiments.evaluating.scoring import Asked, fit, rows_of
 from experiments.evaluating.targets import logger_target
 from experiments.powering.contests import Contest, Loss, explored
-from experiments.powering.predicting import Design, Spread
+from experiments.powering.predicting import Design, Spread, certified
 
 __all__ = ["REJECTED", "Pilot", "approvals", "design_of", "loss_of", "open_pilot"]
 
@@ -192,7 +191,8 @@ def approvals(pilot: Pilot, params: GateParams, design: Design, *, n: int, n_log
     per_block = max(BLOCK // n, 1)
     blocks = (min(per_block, n_logs - begin) for begin in range(0, n_logs, per_block))
     said = (one for count in blocks for one in _judged(params, design, _drawn(rng, design, level, count * n), count))
-    yield from islice(said, n_logs)
+    is_sure = certified(params, n).holds
+    yield from (one and is_sure for one in said)
 
 
 def _judged(params: GateParams, design: Design, rows: Rows, n_logs: int) -> list[bool]:

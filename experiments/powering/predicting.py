@@ -13,13 +13,24 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
+from evaluators.certified import DIFFERENCE, Held, held
 from evaluators.gates import Params as GateParams
 from evaluators.intervals import gate, half_model, model, t
 from evaluators.quantiles import t_quantile
 from evaluators.rows import Floats
 from experiments.powering.contests import Contest
 
-__all__ = ["SMALLEST", "Design", "Spread", "bound_power", "check_interval", "check_support", "power", "smallest"]
+__all__ = [
+    "SMALLEST",
+    "Design",
+    "Spread",
+    "bound_power",
+    "certified",
+    "check_interval",
+    "check_support",
+    "power",
+    "smallest",
+]
 __all__ += ["support_chance"]
 
 SMALLEST, STEP = 20, 1.2  # rows; ratio of the sizes between which the wanted power is bracketed
@@ -41,15 +52,32 @@ class Design(NamedTuple):
     spread_at: Callable[[int], Spread]  # of a log of n rows: its reward model depends on n
 
 
-def check_interval(interval: object) -> None:
-    """Refuse a gate whose bound cannot be predicted.
+def check_interval(params: GateParams, *, most: int) -> None:
+    """Refuse a gate whose bound cannot be predicted, or that would approve nothing.
+
+    Args:
+        params: the gate's numbers.
+        most: largest log size thought of.
 
     Raises:
-        ValueError: its interval is none of gate, half_model, model, t.
+        ValueError: its interval is none of gate, half_model, model, t, or is not certified for a log of `most` rows.
     """
+    interval = params.interval
     if not isinstance(interval, gate.Params | half_model.Params | model.Params | t.Params):
         got = type(interval).__module__.rsplit(".", 1)[-1]
         raise ValueError(f"gate.interval is {got}, need gate, half_model, model or t: the power of others is not known")
+    found = certified(params, most)
+    if not found.holds:
+        raise ValueError(f"the gate approves nothing: {found.reason}; see gate.interval, gate.regime, experiment.most")
+
+
+def certified(params: GateParams, n: int) -> Held:
+    """Whether the gate may rest a decision about n rows on its interval: without that it approves nothing."""
+    kind = type(params.interval)
+    name = kind.__module__.rsplit(".", 1)[-1]
+    if params.interval != kind():
+        return Held(False, f"{name} was certified with its default numbers, got {params.interval}")
+    return held(DIFFERENCE, name, regime=params.regime, n=n)
 
 
 def check_support(params: GateParams, design: Design) -> None:
@@ -79,6 +107,8 @@ def power(params: GateParams, design: Design, n: int) -> float:
         design: who is judged, on whose log.
         n: decisions.
     """
+    if not certified(params, n).holds:
+        return 0.0
     return bound_power(params, design, n) * support_chance(params, design, n)
 
 

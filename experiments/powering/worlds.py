@@ -23,7 +23,7 @@ from experiments.frozen import LOG_ROWS, Frozen, draw_log, freeze, start_state
 from experiments.gating import Side, side
 from experiments.powering.contests import Contest, Loss
 from experiments.powering.modelled import modelled
-from experiments.powering.predicting import Design
+from experiments.powering.predicting import Design, certified
 from experiments.settings import Job
 from experiments.vetting import Bench, under_bounds
 
@@ -47,7 +47,7 @@ def open_world(job: Job, bench: Bench) -> World:
     """The tables of a job's world.
 
     Raises:
-        ConfigError: rewards without a declared range, or a logger without a floor.
+        ConfigError: rewards without a declared range, a logger without a floor, or a reward model that is not ridge.
         ValueError: the world has no exact truth.
     """
     scenario = bench.worlds.judge
@@ -60,6 +60,7 @@ def open_world(job: Job, bench: Bench) -> World:
         raise refuse("world", got, "a declared reward range for the gate's bound; see world.noise.kind")
     if not hasattr(bench.logger, "floor"):
         raise refuse("logger", job.choices["logger"], "a logger with a floor of uniform exploration, to vary it")
+    model = job.pick("reward_model", ModelParams)  # the expansion is ridge regression's
     policy = under_bounds(bench, scenario, bench.policy)
     here = side(scenario, under_bounds(bench, scenario, bench.logger), policy)
     windows = here.behavior.windows
@@ -76,7 +77,7 @@ def open_world(job: Job, bench: Bench) -> World:
     )
     even = _logger(bench, scenario, 1.0)
     noise = _noise(scenario, even, value, master_seed=job.run.master_seed)
-    return World(bench, here, contest, noise, ModelParams(), job.run.master_seed)
+    return World(bench, here, contest, noise, model, job.run.master_seed)
 
 
 def _logger(bench: Bench, scenario: Scenario, floor: float) -> Frozen:
@@ -132,8 +133,9 @@ def approvals(world: World, params: GateParams, design: Design, *, n: int, n_log
         rows = _with_model(world, contest, design.behavior, log=log, rng=rng)
         target = np.tile(contest.target, (world.model.n_folds, 1))
         found = compare(params, rows, target=target, n_judged=params.max_judged)
+        is_sure = found.stderr > 0 and certified(params, n).holds
         is_supported = found.target.sufficient and found.baseline.sufficient
-        yield bool(is_supported and found.stderr > 0 and found.lower >= 0)
+        yield bool(is_supported and is_sure and found.lower >= 0)
 
 
 class _Log(NamedTuple):

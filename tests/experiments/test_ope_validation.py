@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluators.certified import REGIMES
 from experiments import exporting
 from experiments.results import load_results, load_summary
 from experiments.run import main
@@ -12,7 +13,7 @@ from tests.compiled import SMALL
 PARTS = ("pool_logs", "bound_logs", "switch_logs", "sequence_runs", "adaptive_logs", "adaptive_context_logs")
 WORDS = (
     "experiment=ope_validation", *SMALL, "experiment.ope_logs=5", "experiment.log_sizes=[100,2000]",
-    *(f"experiment.laboratory.{part}=0" for part in PARTS),
+    *(f"experiment.laboratory.{part}=0" for part in PARTS), "experiment.matrix_logs=0",
     "experiment.null_replications=3", "experiment.gain_replications=2", "experiment.gate_rows=1000",
 )  # fmt: skip
 
@@ -132,3 +133,20 @@ def test_rewards_without_a_range_are_judged_by_estimators_that_need_none(
     )
     values = load_results(tmp_path / "free").query("measure == 'rmse'").set_index("estimator")["value"]
     assert set(values.index) == {"ips", "snips", "direct", "doubly_robust"} and values.between(0, 1).all()
+
+
+@pytest.mark.slow
+def test_the_matrix_writes_its_page_and_the_pairs_that_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "write_report", lambda out: out)
+    few = [f"~experiment.worlds.{name}" for name in ("summarise_short", "hot_rise", "strong_f", "four_types")]
+    words = [*few, "~experiment.drifts.decay", "experiment.drifts.version_swap.onset=5", "experiment.matrix_logs=2"]
+    off = ["experiment.null_replications=0", "experiment.gain_replications=0", "experiment.ope_logs=2"]
+    assert go(tmp_path, *words, *off) == 0
+    summary = load_summary(tmp_path)
+    assert {"heatmap.html", "certified.json", "figures/heatmap.png"} <= set(summary.files)
+    assert all((tmp_path / name).is_file() for name in summary.files if name != "report.html")
+    table = load_results(tmp_path)
+    matrix = table[table["measure"].str.startswith("matrix_")]
+    assert set(matrix["rule"]) == set(REGIMES)
+    assert {"gsm8k_small", "flat_null", "base_problem"} <= {name.split()[0] for name in matrix["world"]}
+    assert sum("The gate's pair" in claim.claim for claim in summary.claims) == len(REGIMES)

@@ -69,6 +69,8 @@ def test_a_log_that_would_be_too_long_is_said_to_be(tmp_path: Path) -> None:
         (("data=nowhere.parquet",), "rewards without a declared range"),
         (("data=nowhere.parquet", "experiment.reward_range=[0,1]"), "nowhere.parquet is not a file"),
         (("gate.interval._target_=evaluators.intervals.hall.Params", "~gate.interval.large"), "gate.interval is hall"),
+        (("gate.interval._target_=evaluators.intervals.t.Params", "~gate.interval.large"), "the gate approves nothing"),
+        (("reward_model=forest",), "evaluators.reward_model.Params"),
     ],
 )
 def test_what_cannot_be_answered_is_refused_in_words(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from evaluators.gates import Params as GateParams
+from evaluators.intervals import gate as gate_interval
 from evaluators.intervals import half_model, hall, model, t
 from evaluators.quantiles import t_quantile
 from evaluators.rows import RewardRange
@@ -68,8 +69,18 @@ def test_candidates_that_share_alpha_are_approved_less_often() -> None:
 
 def test_an_interval_whose_expectation_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match=r"gate\.interval is hall, need gate, half_model, model or t"):
-        check_interval(hall.Params())
-    check_interval(t.Params())
+        check_interval(GateParams(interval=hall.Params()), most=10_000)
+    check_interval(GateParams(), most=10_000)
+
+
+def test_what_is_not_certified_approves_nothing() -> None:
+    with pytest.raises(ValueError, match="the gate approves nothing: difference with interval t did not hold"):
+        check_interval(GateParams(interval=t.Params()), most=10_000)
+    with pytest.raises(ValueError, match="default numbers"):
+        check_interval(GateParams(interval=gate_interval.Params(large=50)), most=10_000)
+    with pytest.raises(ValueError, match="fewer than"):
+        check_interval(GateParams(), most=20)
+    assert power(GateParams(), design(1.0), 20) == 0.0 < bound_power(GateParams(), design(1.0), 20)
 
 
 def test_the_heaviest_weight_counts_exactly() -> None:
@@ -106,8 +117,8 @@ def test_a_candidate_where_the_logger_never_goes_is_refused_in_words() -> None:
 
 def test_the_smallest_size_is_the_first_with_the_power() -> None:
     one, gate = design(0.03), GateParams(interval=t.Params())
-    n = smallest(lambda n: power(gate, one, n), 0.8, most=10**6)
-    assert n is not None and power(gate, one, n) >= 0.8 > power(gate, one, n - 1)
+    n = smallest(lambda n: bound_power(gate, one, n), 0.8, most=10**6)
+    assert n is not None and bound_power(gate, one, n) >= 0.8 > bound_power(gate, one, n - 1)
     textbook = ((1.6449 + 0.8416) / 0.03) ** 2  # 6,869
     assert n == pytest.approx(textbook, rel=0.002)
 
