@@ -3,8 +3,9 @@
 `select` keeps promising candidates on one log, `judge` decides on another; no row serves both. A
 candidate is approved only if the one-sided lower bound of its mean per-row difference of doubly
 robust scores is >= 0, its support and the baseline's are sufficient, the audit found every
-recommendation feasible, and the interval held where its kind of log was certified. The bound is `intervals.gate`: it needs the logger's whole distribution and
-a declared reward range, and says no when it has not seen enough.
+recommendation feasible, and the interval held where its kind of log was certified. The bound is
+`intervals.gate`: it needs the logger's whole distribution and a declared reward range, and says no
+when it has not seen enough.
 Source: Dunn (1961) for alpha over the judged; `experiment=ope_validation` has measurements.
 """
 
@@ -24,7 +25,7 @@ from evaluators.scores import Table, basis_of, importance, row_scores
 from evaluators.sums import Sums, summed, weight_columns, weight_sums, weights_of
 from evaluators.support import Rule, Support, assess
 
-__all__ = ["Params", "compare", "judge", "none_selected", "select"]
+__all__ = ["Params", "certified", "compare", "judge", "none_selected", "select"]
 
 SAME = 1e-12  # probabilities closer than this are the same policy
 
@@ -213,9 +214,9 @@ def judge(
     reasons += [f"insufficient support for the baseline: {r}" for r in found.baseline.reasons]
     if feasible_share < 1:
         reasons.append(f"{feasible_share:.2%} of the recommendations are feasible, need all")
-    certified = _certified(params, n=found.n)
-    if not certified.holds:
-        reasons.append(f"the interval is not certified: {certified.reason}")
+    rests = certified(params, found.n)
+    if not rests.holds:
+        reasons.append(f"the interval is not certified: {rests.reason}")
     if found.stderr == 0:
         reasons.append("standard error 0, need a positive number: nothing varied, nothing is shown")
     elif not np.isfinite(found.lower):
@@ -227,8 +228,8 @@ def judge(
     return Verdict("approved", candidate, (_numbers(found),), found)
 
 
-def _certified(params: Params, *, n: int) -> Held:
-    """Whether the gate's interval, with the numbers it was certified with, held in the regime at hand."""
+def certified(params: Params, n: int) -> Held:
+    """Whether a decision about n rows may rest on the gate's interval: it held in the regime, with these numbers."""
     kind = type(params.interval)
     name = kind.__module__.rsplit(".", 1)[-1]
     if params.interval != kind():

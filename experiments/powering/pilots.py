@@ -16,7 +16,7 @@ import numpy as np
 from envs.targets import refuse
 from evaluators.estimation import finish_as
 from evaluators.gates import Params as GateParams
-from evaluators.gates import difference_sums
+from evaluators.gates import certified, difference_sums
 from evaluators.intervals import t
 from evaluators.reading import model
 from evaluators.reading.batches import Batch
@@ -30,7 +30,7 @@ from experiments.evaluating.formats import format_of, open_reader
 from experiments.evaluating.scoring import Asked, fit, rows_of
 from experiments.evaluating.targets import logger_target
 from experiments.powering.contests import Contest, Loss, explored
-from experiments.powering.predicting import Design, Spread, certified
+from experiments.powering.predicting import Design, Spread
 
 __all__ = ["REJECTED", "Pilot", "approvals", "design_of", "loss_of", "open_pilot"]
 

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr
 
-from evaluators.certified import DIFFERENCE, Held, held
 from evaluators.gates import Params as GateParams
+from evaluators.gates import certified
 from evaluators.intervals import gate, half_model, model, t
 from evaluators.quantiles import t_quantile
 from evaluators.rows import Floats
@@ -25,7 +25,6 @@ __all__ = [
     "Design",
     "Spread",
     "bound_power",
-    "certified",
     "check_interval",
     "check_support",
     "power",
@@ -69,15 +68,6 @@ def check_interval(params: GateParams, *, most: int) -> None:
     found = certified(params, most)
     if not found.holds:
         raise ValueError(f"the gate approves nothing: {found.reason}; see gate.interval, gate.regime, experiment.most")
-
-
-def certified(params: GateParams, n: int) -> Held:
-    """Whether the gate may rest a decision about n rows on its interval: without that it approves nothing."""
-    kind = type(params.interval)
-    name = kind.__module__.rsplit(".", 1)[-1]
-    if params.interval != kind():
-        return Held(False, f"{name} was certified with its default numbers, got {params.interval}")
-    return held(DIFFERENCE, name, regime=params.regime, n=n)
 
 
 def check_support(params: GateParams, design: Design) -> None:

@@ -15,7 +15,7 @@ from envs.randomness import Purpose
 from envs.targets import refuse
 from envs.world import Scenario
 from evaluators.gates import Params as GateParams
-from evaluators.gates import compare
+from evaluators.gates import certified, compare
 from evaluators.reward_model import Params as ModelParams
 from evaluators.reward_model import Sample, fit_tables, make_folds, with_model
 from evaluators.rows import Floats, Ints, RewardRange, Rows
@@ -23,7 +23,7 @@ from experiments.frozen import LOG_ROWS, Frozen, draw_log, freeze, start_state
 from experiments.gating import Side, side
 from experiments.powering.contests import Contest, Loss
 from experiments.powering.modelled import modelled
-from experiments.powering.predicting import Design, certified
+from experiments.powering.predicting import Design
 from experiments.settings import Job
 from experiments.vetting import Bench, under_bounds
 

@@ -6,6 +6,7 @@ fail by chance if their fixed seed were redrawn.
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from functools import cache, reduce
@@ -27,13 +28,14 @@ from envs.tasks import TaskFeatures
 from envs.traffic import Context
 from evaluators import betting
 from evaluators.cut import cut_scores, cut_tables
-from evaluators.estimation import estimate, finish, summarise_logs
+from evaluators.estimation import estimate, finish, summarise, summarise_logs
 from evaluators.estimators import direct, doubly_robust, ips, self_normalised_dr, snips
 from evaluators.hajek import Fitted, weighted_mean
 from evaluators.intervals import t
 from evaluators.log import write_log
 from evaluators.rows import Floats, RewardRange, Rows
 from evaluators.sums import merge
+from evaluators.support import assess
 from experiments.certifying.adaptive_logs import methods
 from experiments.certifying.arms import SIGNALS, draw_logs
 from experiments.certifying.coverage import bounds_kept, drawn_in_turn, rows_of_pool
@@ -44,13 +46,38 @@ from policies.features import n_features, phi
 from policies.frozen import freeze_policy
 from policies.learners import linucb, uniform
 from policies.learners.thompson import best_by_quadrature
-from policies.linear import LinearParams, linear_model
+from policies.linear import LinearParams, SharedState, SlotState, linear_model
 from policies.masses import TOTAL, draw_slot, integer_masses
 from tests.contracts.test_intervals import NAMES, judge, log, sums_of
 from tests.examples import LEARNERS, numbers, run_policy, small_world
 from tests.hand import DISJOINT, SHARED, choice, decision, feedback, generator, question, window
 
 N_REQUESTS = 10_000
+
+
+def test_the_page_has_a_row_for_every_oracle_and_every_test_it_names(root: Path) -> None:
+    page = (root / "docs" / "oracles.md").read_text("utf-8")
+    assert re.findall(r"^\| (\d+) \|", page, flags=re.MULTILINE) == [str(i + 1) for i in range(30)]
+    for path, name in re.findall(r"`([\w/]+\.py)::(\w+)`", page):
+        assert f"\ndef {name}(" in (root / "tests" / path).read_text("utf-8"), f"{path}::{name}"
+
+
+# 10
+@pytest.mark.parametrize("name", ["behavior", "target"])
+def test_probabilities_sum_to_one_within_1e_9_or_are_refused(name: str) -> None:
+    """A target may sum to less: what is missing counts as mass that the log can not judge, and is flagged."""
+    rows = log()
+    for excess, is_refused in ((5e-10, False), (2e-9, True), (-2e-9, name == "behavior")):
+        table = getattr(rows, name).copy()
+        table[7] *= 1 + excess
+        if is_refused:
+            with pytest.raises(ValueError, match=rf"sum of {name}\[7\] = "):
+                estimate(ips.Params(), rows._replace(**{name: table}))
+        else:
+            assert np.isfinite(estimate(ips.Params(), rows._replace(**{name: table})).value)
+    short = assess(summarise({"one": ips.Params()}, rows._replace(target=0.9 * rows.target))["one"].weights)
+    assert short.unsupported_mass == pytest.approx(0.1, rel=1e-9)
+    assert not short.sufficient
 
 
 # 12
@@ -157,6 +184,7 @@ def test_a_belief_after_10000_updates_is_one_batch_solve() -> None:
     state = model.init(params)
     for x, y in zip(contexts, reward, strict=True):
         state = model.update(params, state, decision(held, features=x), choice(0, 0), feedback(float(y)))
+    assert isinstance(state, SlotState)
     x = np.column_stack([np.ones(10_000), contexts])
     inverse = np.linalg.inv(x.T @ x + (0.3 / 0.7) ** 2 * np.eye(4))
     slot = int(np.flatnonzero(state.key >= 0)[0])
@@ -172,6 +200,7 @@ def test_the_shared_belief_after_10000_updates_is_one_batch_solve() -> None:
         x, action = rng.standard_normal(3), int(rng.integers(20))
         rows.append(phi(SHARED, x, np.int32(0), np.array([action]))[0])
         state = model.update(params, state, decision(held, features=x), choice(action, action), feedback(float(y)))
+    assert isinstance(state, SharedState)
     design = np.array(rows)
     inverse = np.linalg.inv(design.T @ design + (0.3 / 0.7) ** 2 * np.eye(design.shape[1]))
     np.testing.assert_allclose(state.theta, inverse @ design.T @ reward, atol=1e-8)
@@ -230,6 +259,7 @@ def test_scalar_scores_have_the_law_of_whole_coefficient_vectors() -> None:
         action, x = int(rng.integers(5)), rng.standard_normal(3)  # action 5 is never played
         row = decision(held, features=x)
         state = model.update(params, state, row, choice(action, action), feedback(float(rng.random())))
+    assert isinstance(state, SlotState)
     x, ids = np.array([1.0, 0.3, -0.6, 0.2]), np.arange(6, dtype=np.int32)
     belief = model.belief(params, state, question(x[1:]), ids)
     scores = np.empty((6, 20_000))
