@@ -146,8 +146,13 @@ def _power(one: Approved) -> Claim:
     )
 
 
-def measure_gate(found: Sequence[Approved]) -> Iterator[Measurement]:
-    """Shares approved, as tidy measurements; the interval stands in `rule`, the true difference in the task."""
+def measure_gate(found: Sequence[Approved], *, part: str) -> Iterator[Measurement]:
+    """Shares approved, as tidy measurements; the interval stands in `rule`, the true difference in the task.
+
+    Args:
+        found: what was said.
+        part: begins the measures' names; two parts of a run must differ.
+    """
     for one in found:
         row = partial(
             Measurement,
@@ -158,5 +163,5 @@ def measure_gate(found: Sequence[Approved]) -> Iterator[Measurement]:
             task=f"{one.case.difference:+.2f}",
             n=one.n,
         )
-        yield row(measure="bound_approves", value=one.share, stderr=one.stderr)
-        yield row(measure="detectable", value=one.detectable)
+        yield row(measure=f"{part}_approves", value=one.share, stderr=one.stderr)
+        yield row(measure=f"{part}_detectable", value=one.detectable)

@@ -82,8 +82,8 @@ def _coverage(parts: Parts, seed: int) -> Answer:
 
 def _gate(n_logs: int, seed: int) -> Answer:
     found, claims = check_gate(n_logs, seed=seed)
-    return list(measure_gate(found)), claims
+    return list(measure_gate(found, part="bound")), claims
 
 
 def _switch(n_logs: int, seed: int) -> Answer:
-    return list(measure_gate(switch_over(n_logs, seed=seed))), []
+    return list(measure_gate(switch_over(n_logs, seed=seed), part="switch")), []

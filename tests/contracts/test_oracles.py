@@ -340,7 +340,7 @@ def test_linucbs_regret_on_a_linear_problem_grows_slower_than_the_three_quarter_
 
 
 def test_uniform_regret_is_linear_within_one_percent() -> None:
-    """Mean slope of 8 seeds; its standard error is 0.002, so a true 1 fails once in 10^5."""
+    """Mean slope of 8 seeds; its standard error is 0.001, so a true 1 never fails in practice."""
     params, policy = uniform.Params(), uniform.make(HOME)
     here = decision(ALL)
     masses = integer_masses(policy.probs(params, policy.init(params), here, None), ALL.feasible)
@@ -442,7 +442,7 @@ JUDGES: dict[str, Any] = {
 
 
 def digits_run(seed: int) -> tuple[Rows, float]:
-    """One log of the protocol and the target's accuracy on it, every model and number as published.
+    """One log of the protocol and the target's accuracy on it; `docs/oracles.md` says what was published.
 
     30 % of the digits train both policies: logistic regression, of weight 0.4, logs; a forest, of
     weight 0.9, is judged; the rest is uniform. The rest of the digits is the log, its reward model

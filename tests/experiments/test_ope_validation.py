@@ -6,6 +6,7 @@ import pytest
 
 from evaluators.certified import REGIMES
 from experiments import exporting
+from experiments.certifying import coverage, gate_errors
 from experiments.results import load_results, load_summary
 from experiments.run import main
 from tests.compiled import SMALL
@@ -150,3 +151,19 @@ def test_the_matrix_writes_its_page_and_the_pairs_that_held(tmp_path: Path, monk
     assert set(matrix["rule"]) == set(REGIMES)
     assert {"gsm8k_small", "flat_null", "base_problem"} <= {name.split()[0] for name in matrix["world"]}
     assert sum("The gate's pair" in claim.claim for claim in summary.claims) == len(REGIMES)
+
+
+@pytest.mark.slow
+def test_all_parts_together_fit_into_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "write_report", lambda out: out)
+    monkeypatch.setattr(coverage, "HELD_OUT", (1,))
+    monkeypatch.setattr(gate_errors, "HELD_OUT", (1,))
+    small = {part: 4 for part in PARTS} | {"held_out_logs": 4}
+    words = [f"experiment.laboratory.{part}={size}" for part, size in small.items()]
+    assert go(tmp_path, *words, "experiment.null_replications=0", "experiment.gain_replications=0") == 0
+    measures = set(load_results(tmp_path)["measure"])
+    assert {"lower_error", "bound_approves", "switch_approves", "ever_excluded", "sequence_width"} <= measures
+    claims = {claim.claim: claim.holds for claim in load_summary(tmp_path).claims}
+    judged = [text for text, holds in claims.items() if holds is not None and "exact" not in text]
+    assert len(claims) > 30
+    assert not any("plain t" in text for text in judged)  # too few logs to judge
