@@ -46,7 +46,7 @@ class Rows(NamedTuple):
     cluster: Ints | None = None  # (n,) label of what moves together
     reward_range: RewardRange | None = None
     row: Ints | None = None  # (n,) table row of each decision; None: its own
-    is_partial: bool = False  # behavior is known at the logged slot only, NaN elsewhere; no `row`
+    is_partial: bool = False  # behavior is known at the logged slot only: NaN elsewhere, or (n, 1); no `row`
     action_ids: Ints | None = None  # (c, k) what the slots hold, for kernels and marginal weights
     points: Floats | None = None  # (actions, axes) coordinates of every action, any unit
 
@@ -54,6 +54,8 @@ class Rows(NamedTuple):
         """(n,) entries of a (c, k) table at the logged slots, or of a (c,) column at the rows."""
         if table.ndim == 1:
             return table if self.row is None else table[self.row]
+        if self.is_partial and table.shape[1] == 1:
+            return table[:, 0]
         row = np.arange(self.slot.size) if self.row is None else self.row
         return np.asarray(table.take(row * table.shape[1] + self.slot))
 
@@ -148,7 +150,7 @@ def check_logged(rows: Rows) -> None:
     Raises:
         ValueError: as `check`.
     """
-    c, k = rows.behavior.shape
+    c, k = rows.behavior.shape[0], rows.target.shape[1]
     _refuse(~np.isfinite(rows.reward), rows.reward, "reward", "need a finite number")
     outside = (rows.slot < 0) | (rows.slot >= k)
     _refuse(outside, rows.slot, "slot", f"need 0 <= slot < {k}, the window's size")
@@ -220,6 +222,8 @@ def check_shapes(rows: Rows) -> None:
             "slot; is the log empty?"
         )
     c, k = rows.behavior.shape
+    if rows.is_partial and k == 1 and rows.target.ndim == 2:
+        k = rows.target.shape[1]  # one propensity a row, of the slot that was logged
     if rows.row is not None and (rows.is_partial or rows.row.ndim != 1 or rows.row.size == 0):
         raise ValueError(f"row has shape {rows.row.shape}, need (n,) with n >= 1 and a logger known at every slot")
     n = c if rows.row is None else rows.row.size
@@ -231,15 +235,14 @@ def check_shapes(rows: Rows) -> None:
 
 
 def _check_probabilities(rows: Rows) -> Checked:
-    one = np.ones(rows.behavior.shape[1])
-    is_full, total = False, one
+    is_full, total = False, np.empty(0)
     for name, table in (("behavior", rows.behavior), ("target", rows.target)):
         is_partial = rows.is_partial and name == "behavior"
         known = np.nan_to_num(table, nan=0.0) if is_partial else table
         lowest = known.min()
         if not lowest >= 0:  # NaN included
             _refuse(~(known >= 0), known, name, "need probabilities >= 0")
-        total = known @ one
+        total = known @ np.ones(known.shape[1])
         if not total.max() <= 1 + ROUNDING:
             _refuse(~(total <= 1 + ROUNDING), total, f"sum of {name}", "need <= 1; renormalise first")
         if name == "behavior" and not is_partial:

@@ -101,6 +101,7 @@ class Basis(NamedTuple):
     logged: Floats  # (n,) of the logged slots
     mass: Floats  # (c,) target mass on slots the logger could take; NaN where the logger is known in part
     square: Floats  # (c,) sum_a pi_e^2 / pi_b; likewise
+    expected: Floats | float  # (c,) of the weight: the mass; where the logger is known in part, all of the target
 
 
 def basis_of(rows: Rows, checked: Checked | None = None) -> Basis:
@@ -110,6 +111,8 @@ def basis_of(rows: Rows, checked: Checked | None = None) -> Basis:
         rows: checked rows.
         checked: what `rows.check_tables` found out about them, where it is at hand.
     """
+    if rows.is_partial:
+        return _partial_basis(rows, checked)
     is_full = bool(rows.behavior.min() > 0) if checked is None else checked.is_full
     weight = _over(rows.target, rows.behavior, is_full=is_full)
     if checked is None or not is_full:
@@ -117,9 +120,18 @@ def basis_of(rows: Rows, checked: Checked | None = None) -> Basis:
     else:
         mass = checked.mass
     square = np.vecdot(rows.target, weight)
-    if rows.is_partial:
-        mass, square = mass * np.nan, square * np.nan
-    return Basis(weight, rows.at(weight), mass, square)
+    return Basis(weight, rows.at(weight), mass, square, mass)
+
+
+def _partial_basis(rows: Rows, checked: Checked | None) -> Basis:
+    """Weights where one propensity a row is known; a window of one slot shows the logged action alone."""
+    unknown, k = np.full(rows.reward.size, np.nan), rows.target.shape[1]
+    expected = 1.0 if k == 1 else rows.target.sum(axis=1) if checked is None else checked.mass
+    if rows.behavior.shape[1] > 1 or k == 1:
+        weight = _over(rows.target, rows.behavior, is_full=False)
+    else:
+        weight = rows.target.take(np.arange(rows.slot.size) * k + rows.slot)[:, None] / rows.behavior
+    return Basis(weight, rows.at(weight), unknown, unknown, expected)
 
 
 def row_scores(table: Table, rows: Rows, *, basis: Basis | None = None, has_design: bool = True) -> RowScores:
@@ -203,12 +215,10 @@ def _expected(table: Table, rows: Rows, plain: Basis | None) -> Floats | float:
     """Expectation of the logged slot's weight."""
     if table.is_ratio:
         return 0.0
-    if rows.is_partial and plain is not None and not table.is_difference:
-        # a window of one slot shows the logged action alone: the target's other mass is somewhere else
-        return 1.0 if rows.target.shape[1] == 1 else np.asarray(rows.target.sum(axis=1))
-    if rows.is_partial:
+    if rows.is_partial and (plain is None or table.is_difference):
         return 0.0 if table.is_difference else np.nan
-    return rows.at(np.vecdot(table.weight, rows.behavior) if plain is None else plain.mass)
+    expected = np.vecdot(table.weight, rows.behavior) if plain is None else plain.expected
+    return rows.at(expected) if isinstance(expected, np.ndarray) else expected
 
 
 def _design(table: Table, rows: Rows, plain: Basis | None) -> Floats:

@@ -141,7 +141,7 @@ def _costs(params: Params, advance: Callable[[int], None]) -> list[Cost]:
     return costs
 
 
-def _evaluation(params: Params) -> Speed:
+def _evaluation(params: Params) -> list[Speed]:
     """Off-policy evaluation, in a process with one BLAS thread."""
     with opened(1) as pool:
         assert pool is not None

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from evaluators.estimators import doubly_robust, ips
+from evaluators.estimation import estimate
+from evaluators.estimators import direct, doubly_robust, ips, shrunk_dr, snips
+from evaluators.intervals import hall, t
 from evaluators.rows import RewardRange
 from evaluators.scores import Table, basis_of, importance, join_scores, row_scores, spread
 
@@ -86,3 +88,24 @@ def test_joined_scores_are_those_of_the_whole(world, cuts) -> None:
     parts = [rows.part(begin, end) for begin, end in zip(ends, ends[1:], strict=False)]
     joined = join_scores([doubly(part, part.target) for part in parts])
     np.testing.assert_array_equal(np.stack(joined[:6]), np.stack(doubly(rows, rows.target)[:6]))
+
+
+def test_one_propensity_a_row_says_what_a_table_of_nan_says(world) -> None:
+    # what other libraries are given: the propensity of the logged action, the target and the model everywhere
+    rows, _ = world.draw(np.random.default_rng(6), 200)
+    table = np.full_like(rows.behavior, np.nan)
+    table[np.arange(200), rows.slot] = rows.at(rows.behavior)
+    wide = rows._replace(behavior=table, is_partial=True)
+    slim = wide._replace(behavior=rows.at(rows.behavior)[:, None])
+    for params in (
+        ips.Params(interval=hall.Params()),
+        snips.Params(),
+        direct.Params(),
+        doubly_robust.Params(interval=hall.Params()),
+        shrunk_dr.Params(interval=t.Params()),
+    ):
+        np.testing.assert_allclose(estimate(params, slim), estimate(params, wide), rtol=1e-12)
+    with pytest.raises(ValueError, match="propensity"):
+        estimate(snips.Params(), slim._replace(behavior=np.zeros((200, 1))))
+    with pytest.raises(ValueError, match="whole distribution"):
+        estimate(doubly_robust.Params(), slim)

@@ -17,9 +17,12 @@ def test_the_log_is_drawn_from_its_own_probabilities() -> None:
         assert abs(z) <= 4
 
 
-def test_the_estimates_agree_with_each_other() -> None:
+@pytest.mark.parametrize("is_partial", [False, True])
+def test_the_estimates_agree_with_each_other(is_partial) -> None:
     rows = made_up(np.random.default_rng(2), 20_000, 4)
     truth = (rows.target * rows.predicted).sum(axis=1).mean()  # rewards are drawn from the model
+    if is_partial:
+        rows = rows._replace(behavior=rows.at(rows.behavior)[:, None], is_partial=True)
     for value, lo, hi in evaluate(rows).values():
         assert lo < value < hi
         assert abs(value - truth) < 2 * (hi - lo)  # 8 standard errors
@@ -27,19 +30,21 @@ def test_the_estimates_agree_with_each_other() -> None:
 
 def test_cost_is_measured_beyond_the_inputs() -> None:
     found = speed_of(3000, k=5, repeats=2)
-    assert (found.n, found.k) == (3000, 5)
-    assert found.cpu_seconds > 0
-    assert 0 < found.peak_mb < 100
+    assert [(one.n, one.k, one.is_whole) for one in found] == [(3000, 5, False), (3000, 5, True)]
+    for one in found:
+        assert one.cpu_seconds > 0
+        assert 0 < one.peak_mb < 100
     assert {checked(row).measure for row in measure_speed(found)} == {"ope_cpu_seconds", "ope_peak_mb"}
 
 
 @pytest.mark.parametrize(
     ("speed", "holds"),
     [
-        (Speed(10**6, 50, 0.3, 100.0), [True, True]),
-        (Speed(10**6, 50, 0.31, 101.0), [False, False]),
-        (Speed(10**5, 50, 9.0, 900.0), [None, None]),
+        (Speed(10**6, 50, False, 0.3, 100.0), [True, True]),
+        (Speed(10**6, 50, False, 0.31, 101.0), [False, False]),
+        (Speed(10**6, 50, True, 9.0, 101.0), [None, False]),
+        (Speed(10**5, 50, False, 9.0, 900.0), [None, None]),
     ],
 )
 def test_the_threshold_is_for_a_million_rows_of_50_slots(speed, holds) -> None:
-    assert [claim.holds for claim in speed_claims(speed)] == holds
+    assert [claim.holds for claim in speed_claims([speed])] == holds
