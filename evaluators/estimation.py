@@ -150,7 +150,7 @@ def _look(asked: Sequence[_Asked], rows: Rows, checked: Checked) -> tuple[Weight
     for one in asked:
         table = one.table(one.params, rows, basis.weight)
         looked = look(table, rows, basis, has_design=one.has_design)
-        extra = None if one.columns is None else one.columns(one.params.interval, rows)
+        extra = None if one.columns is None or looked.is_difference else one.columns(one.params.interval, rows)
         found[one.name] = looked if extra is None else looked._replace(extra=extra)
     return weight_columns(rows, basis), found
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from envs.targets import function_of
-from evaluators.certified import DIFFERENCE, REGIMES, Held, held
+from evaluators.certified import DIFFERENCE, Held, held
 from evaluators.estimation import needs_of
 from evaluators.intervals import gate as gate_interval
 from evaluators.quantiles import Interval
@@ -27,6 +27,7 @@ from evaluators.support import Rule, Support, assess
 
 __all__ = ["Params", "certified", "compare", "judge", "none_selected", "select"]
 
+JUDGED = ("iid", "adaptive", "drift")  # regimes a log may honestly be said to be of
 SAME = 1e-12  # probabilities closer than this are the same policy
 
 
@@ -41,7 +42,7 @@ class Params:
     max_unsupported: float = field(default=0.01, metadata={"ge": 0.0, "le": 1.0, "unit": "share"})
     select_z: float = field(default=1.0, metadata={"ge": 0.0, "le": 100.0, "unit": "standard errors"})
     interval: object = field(default_factory=gate_interval.Params)
-    regime: str = field(default="iid", metadata={"choices": REGIMES})  # of the logs that are judged
+    regime: str = field(default="iid", metadata={"choices": JUDGED})  # of the logs
     max_judged: int = field(default=1, metadata={"ge": 1, "le": 10_000, "unit": "candidates"})
 
 

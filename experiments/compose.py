@@ -203,12 +203,33 @@ def check(cfg: DictConfig, chosen: Mapping[str, Any], *, groups: Sequence[str], 
     """
     plain = OmegaConf.create({k: v for k, v in cfg.items_ex(resolve=False) if k != "hydra"})
     _check_keys(OmegaConf.to_container(plain), groups)
-    values = plain_values(plain, "config")
+    values = _named_intervals(plain_values(plain, "config"))
     run = convert({k: v for k, v in values.items() if k not in groups}, Run, Spot("", {}, ()))
     built = resolve_all({k: v for k, v in values.items() if k in groups}, allow=allow)
     choices = {group: _choice(chosen.get(group), built[group]) for group in built}
     config = {item.name: getattr(run, item.name) for item in fields(run)} | described(built)
     return Job(run, Path(), built, choices, config)
+
+
+def _named_intervals(values: Mapping[str, Any]) -> dict[str, Any]:
+    """An estimator's or the gate's interval given by name, as in `gate.interval=model`, as that yaml's numbers."""
+    found = dict(values)
+    if isinstance(found.get("gate"), Mapping):
+        found["gate"] = _with_interval(found["gate"], "gate")
+    if isinstance(found.get("estimator"), Mapping):
+        members = found["estimator"].items()
+        found["estimator"] = {name: _with_interval(one, f"estimator.{name}") for name, one in members}
+    return found
+
+
+def _with_interval(node: Any, path: str) -> Any:
+    name = node.get("interval") if isinstance(node, Mapping) else None
+    if not isinstance(name, str):
+        return node
+    known = sorted(file.stem for file in (CONFIGS / "interval").glob("*.yaml"))
+    if name not in known:
+        raise refuse(f"{path}.interval", name, f"one of {', '.join(known)}{nearest(name, known)}")
+    return {**node, "interval": OmegaConf.to_container(OmegaConf.load(CONFIGS / "interval" / f"{name}.yaml"))}
 
 
 def _choice(name: object, built: object) -> str:

@@ -18,7 +18,6 @@ from experiments.certifying.laboratory import Parts, certify
 from experiments.certifying.matrix import (
     Place,
     claims_of,
-    every_interval,
     measure_matrix,
     measurements_of,
     n_cases,
@@ -46,6 +45,12 @@ from experiments.vetting import (
 
 __all__ = ["Params", "run"]
 
+SHARES = {
+    200: 5.0,
+    1000: 2.0,
+    5000: 0.5,
+}  # rows: logs, times `matrix_logs`; short logs are cheap, and errors of 8 % must show
+
 
 @dataclass(frozen=True)
 class Params:
@@ -59,7 +64,10 @@ class Params:
     gain_replications: int = field(default=400, metadata={"ge": 0, "le": 10**6})
     ess_shares: tuple[float, ...] = field(default=(0.25,), metadata={"gt": 0.0, "le": 1.0, "unit": "ESS / n"})
     laboratory: Parts = field(default_factory=Parts)
-    matrix_logs: int = field(default=400, metadata={"ge": 0, "le": 10**5, "unit": "logs a cell, half at 5,000 rows"})
+    matrix_logs: int = field(
+        default=400,
+        metadata={"ge": 0, "le": 10**5, "unit": "logs a cell; 5, 2, 0.5 times as many of 200, 1,000, 5,000 rows"},
+    )
     worlds: dict[str, object] = field(default_factory=dict)
     drifts: dict[str, DriftParams] = field(default_factory=dict)
 
@@ -104,14 +112,13 @@ def _matrix(bench: Bench, params: Params, job: Job, *, ledger: Ledger, progress:
     """Every estimator under every interval in every regime; which pairs held is written beside the results."""
     estimators = {name: presets.load("estimator", name) for name in presets.names("estimator")}
     place = Place(params.worlds, params.drifts, {"base_problem": open_pool()})
-    whole, half = max(params.matrix_logs, 2), max(params.matrix_logs // 2, 2)  # one log has no standard error
-    shapes = ((whole, 200), (whole, 1000), (half, 5000))
+    shapes = tuple((max(int(params.matrix_logs * share), 2), n) for n, share in SHARES.items())
     with progress.stage("matrix", n_cases(place), unit="cases") as advance:
         matrix = measure_matrix(
             place,
             bench,
             job=replace(job, groups={**job.groups, "estimator": estimators}),
-            intervals=every_interval(),
+            intervals=job.pick("interval", dict),
             shapes=shapes,
             advance=advance,
         )

@@ -24,7 +24,7 @@ from experiments.calibration import charts as calibration_charts
 from experiments.measurement import NUMBER_COLUMNS
 from experiments.results import Summary, load_results, load_summary
 from experiments.tables import has, last_values
-from experiments.wording import CAVEATS, CELL_MEASURES, READING, SECTION_TITLES, WORDS
+from experiments.wording import CAVEATS, CELL_MEASURES, PAGE_MEASURES, READING, SECTION_TITLES, WORDS
 
 REPORT_FILE = "report.html"
 CONFIG_FILE = "config.yaml"
@@ -161,7 +161,7 @@ def _section(table: pd.DataFrame, name: str, specs: dict[str, dict[str, Any]]) -
     for drawing_name, drawing in DRAWINGS.items():
         if drawing.section == name:
             panels += _panels(rows, drawing_name, specs)
-    numbers = last_values(rows[~rows["measure"].isin(CELL_MEASURES)])
+    numbers = last_values(rows[~rows["measure"].isin([*CELL_MEASURES, *PAGE_MEASURES])])
     has_curves = bool(rows["t"].notna().any())
     return Section(
         name=name,

@@ -84,8 +84,11 @@ CELL_MEASURES = (
     *("length_recorded", "length_tokens", "length_one", "length_two"),
     "z_action",
     "z_slot",
-    *(f"matrix_{what}" for what in ("bias", "bias_now", "rmse", "coverage", "low_error", "high_error", "width")),
 )  # one row a cell: drawn, but left out of the report's tables
+
+PAGE_MEASURES = tuple(
+    f"matrix_{what}" for what in ("bias", "bias_now", "rmse", "coverage", "low_error", "high_error", "width")
+)  # tens of thousands of rows: on heatmap.html, left out of the report
 
 WORDS = {
     "context, action, reward": (

@@ -57,7 +57,7 @@ def bounds(params: Params, sums: Sums, confidence: float) -> Interval:
         confidence: two-sided; each end errs with at most half the rest.
 
     Raises:
-        ValueError: sums without the columns, clusters, or confidence outside (0, 1).
+        ValueError: sums without the columns, such as those of a difference; clusters; or confidence outside (0, 1).
     """
     total, square = cut_t.column_sums(sums)
     if sums.clusters is not None:

@@ -53,7 +53,7 @@ def bounds(_: Params, sums: Sums, confidence: float) -> Interval:
         confidence: two-sided.
 
     Raises:
-        ValueError: sums without the columns, or confidence outside (0, 1).
+        ValueError: sums without the columns, such as those of a difference; or confidence outside (0, 1).
     """
     total, square = column_sums(sums)
     mean, variance = total / sums.n, sample_variance(total, square, sums.n) / sums.n
@@ -76,7 +76,7 @@ def column_sums(sums: Sums) -> tuple[Floats, Floats]:
     """
     if sums.extra is None:
         raise ValueError(
-            "the interval needs sums of cut scores, got none; name it as the estimator's interval before "
-            "`estimation.summarise` (a difference of two policies has none)"
+            "the interval needs sums of cut scores, got none: a difference has no cut scores, use half_model or hall; "
+            "for a value name the interval as the estimator's before `estimation.summarise`"
         )
     return sums.extra[..., 0], sums.extra[..., 1]

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 Digests = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
-__all__ = ["Digests", "digests", "indicators", "is_text", "lists", "missing", "mixed", "numbers", "plain", "texts"]
+__all__ = ["Digests", "blank", "digests", "indicators", "is_text", "lists", "missing", "mixed", "numbers", "plain", "texts"]
 
 _GOLDEN, _FIRST, _SECOND = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _SHIFTS = tuple(np.uint64(v) for v in (30, 27, 31))
@@ -36,6 +36,19 @@ def is_text(kind: Any) -> bool:
 def missing(array: Any) -> Bools:
     """(n,) where an Arrow array holds nothing."""
     return np.from_dlpack(pc.is_null(array).cast(pa.uint8())).astype(np.bool_)
+
+
+def blank(array: Any) -> Bools:
+    """(n,) where a cell is missing or an empty text.
+
+    >>> blank(pa.array(["a", "", " ", None])).tolist()
+    [False, True, True, True]
+    """
+    array = plain(array)
+    if not is_text(array.type):
+        return missing(array)
+    empty = pc.equal(pc.utf8_trim_whitespace(array), "").fill_null(True)
+    return np.from_dlpack(empty.cast(pa.uint8())).astype(np.bool_)
 
 
 def numbers(array: Any) -> Floats:

@@ -103,7 +103,7 @@ def fitted(params: Params, sums: Grams, *, points: Floats | None = None) -> Floa
     whole = Grams(sums.gram.sum(axis=0), sums.moment.sum(axis=0))
     n = whole.gram[:, 0, 0].sum()
     if (sums.gram[..., 0, 0].sum(axis=1) >= n).any():
-        raise ValueError(f"one of {len(sums.gram)} folds holds all {n:.0f} rows; are all in one cluster?")
+        raise ValueError(f"one of {len(sums.gram)} folds holds all the log's rows ({n:.0f}); are all in one cluster?")
     frame = _frame(whole)
     hint = _hint(points, whole.gram[:, 0, 0])
     return np.stack(

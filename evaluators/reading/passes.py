@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from evaluators.reading.arrays import digests, mixed
+from evaluators.reading.arrays import blank, digests, mixed
 from evaluators.reading.batches import Batch, Facts, Reader
 from evaluators.reading.duplicates import Repeats, Spill, is_among
 from evaluators.reading.rejects import Listing, Verdicts, judged, refuse_many
@@ -39,6 +39,7 @@ class Survey(NamedTuple):
     reward_seen: RewardRange | None  # of usable rows; None: there are none
     reward_range: RewardRange | None  # declared
     has_ids: bool
+    without_id: int = 0  # usable rows whose id is empty, in a log with ids
 
 
 def survey(
@@ -71,7 +72,10 @@ def survey(
                 tick(batch.row.size)
         refuse_many(book.count, most=most, where=str(listing))
         ends = RewardRange(float(seen.least), float(seen.most))
-        found = Survey(reader.facts(), book.count, spill.repeats(), seen.dropped[1], ends, reward_range, seen.has_ids)
+        found = Survey(
+            reader.facts(), book.count, spill.repeats(), seen.dropped[1], ends, reward_range, seen.has_ids,
+            seen.without_id if seen.has_ids else 0,
+        )  # fmt: skip
         if found.repeats.row.size or seen.dropped[0] < seen.dropped[1]:
             _settle(reader, book, found)
         refuse_many(book.count, most=most, where=str(listing))
@@ -84,7 +88,7 @@ class _Seen:
     def __init__(self, spill: Spill) -> None:
         self.least, self.most = np.inf, -np.inf
         self.dropped = 1.0, 0.0  # smallest and largest chance of having been left out
-        self.has_ids = False
+        self.has_ids, self.without_id = False, 0
         self._spill = spill
 
     def add(self, batch: Batch, good: Bools) -> None:
@@ -95,9 +99,16 @@ class _Seen:
         if batch.drop_prob is not None:
             held = batch.drop_prob[good]
             self.dropped = min(self.dropped[0], float(held.min())), max(self.dropped[1], float(held.max()))
-        if batch.ids is not None:
+        named = good & _has_id(batch)
+        self.without_id += int(good.sum() - named.sum())
+        if named.any():
             self.has_ids = True
-            self._spill.add(digests(batch.ids)[good], batch.row[good])
+            self._spill.add(digests(batch.ids)[named], batch.row[named])
+
+
+def _has_id(batch: Batch) -> Bools:
+    """(n,) rows with an id; an empty one is none, so that such rows do not repeat each other."""
+    return np.zeros(batch.row.size, np.bool_) if batch.ids is None else ~blank(batch.ids)
 
 
 def _settle(reader: Reader, book: Listing, found: Survey) -> None:
@@ -132,7 +143,7 @@ def _share(batch: Batch, salt: np.uint64, *, by_cluster: bool) -> Floats:
     if by_cluster and batch.cluster is not None:
         digest = batch.cluster.view(np.uint64)
     elif batch.ids is not None:
-        digest = digests(batch.ids)
+        digest = np.where(_has_id(batch), digests(batch.ids), batch.row.astype(np.uint64))
     else:
         digest = batch.row.astype(np.uint64)
     return np.asarray((mixed(digest + salt) >> np.uint64(11)).astype(np.float64) / 2.0**53)

@@ -21,7 +21,7 @@ from evaluators.rows import RewardRange
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-__all__ = ["LISTED", "REASONS", "SET_ASIDE", "Listing", "Verdicts", "judged", "refuse_many"]
+__all__ = ["LISTED", "REASONS", "SET_ASIDE", "Listing", "Verdicts", "counted", "judged", "refuse_many", "rejected"]
 
 REASONS: Mapping[str, str] = {
     "used": "nothing is wrong",
@@ -163,6 +163,20 @@ def _text(ids: Any, at: int) -> str:
     return "" if found is None else str(found)
 
 
+def counted(n: int) -> str:
+    """A number of rows in words.
+
+    >>> counted(1), counted(2_000)
+    ('1 row', '2,000 rows')
+    """
+    return f"{n:,} {'row' if n == 1 else 'rows'}"
+
+
+def rejected(count: Mapping[str, int]) -> dict[str, int]:
+    """The reasons that count towards the refusal, by their rows: neither used nor set aside."""
+    return {name: n for name, n in count.items() if n and name != "used" and name not in SET_ASIDE}
+
+
 def refuse_many(count: Mapping[str, int], *, most: float, where: str) -> None:
     """Refuse a file of which more than a share cannot be used.
 
@@ -174,7 +188,7 @@ def refuse_many(count: Mapping[str, int], *, most: float, where: str) -> None:
     Raises:
         ValueError: too many, or none is left.
     """
-    bad = {name: n for name, n in count.items() if n and name != "used" and name not in SET_ASIDE}
+    bad = rejected(count)
     n_bad, total = sum(bad.values()), sum(bad.values()) + count.get("used", 0)
     said = "; ".join(
         f"{n:,} {name} ({REASONS[name]})" for name, n in sorted(bad.items(), key=lambda kv: (-kv[1], kv[0]))
@@ -183,6 +197,6 @@ def refuse_many(count: Mapping[str, int], *, most: float, where: str) -> None:
         raise ValueError(f"{where}: 0 rows can be used{': ' + said if said else ''}; need at least one")
     if n_bad > most * total:
         raise ValueError(
-            f"{where}: {n_bad:,} of {total:,} rows ({n_bad / total:.2%}) cannot be used, need at most {most:.2%}: "
+            f"{where}: {n_bad:,} of {counted(total)} ({n_bad / total:.2%}) cannot be used, need at most {most:.2%}: "
             f"{said}; mend them, or allow more with experiment.max_rejected_share"
         )

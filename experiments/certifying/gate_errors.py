@@ -23,7 +23,7 @@ from experiments.certifying.pool import BASE, FAR, HELD_OUT, NEAR, open_pool
 from experiments.measurement import Measurement
 from experiments.results import Claim
 
-__all__ = ["Approved", "approvals", "check_gate", "gate_claims", "measure_gate", "switch_over"]
+__all__ = ["Approved", "approvals", "check_gate", "gate_claims", "measure_gate", "switch_claims", "switch_over"]
 
 INTERVALS = {"t": t.Params(), "half_model": half_model.Params(), "model": model.Params(), "gate": gate.Params()}
 AIMS = {"far": FAR, "near": NEAR}
@@ -122,6 +122,23 @@ def gate_claims(found: Sequence[Approved]) -> list[Claim]:
     """What the gate's own interval must show."""
     claims = [_error(one) if one.case.difference == 0 else _power(one) for one in found]
     return claims if min(one.n_logs for one in found) >= ENOUGH else [one._replace(holds=None) for one in claims]
+
+
+def switch_claims(found: Sequence[Approved]) -> list[Claim]:
+    """The gate's own interval at a true difference of 0: the worst problem at the worst size."""
+    null = [one for one in found if one.interval == "gate" and one.case.difference == 0]
+    worst = max(null, key=lambda one: one.share)
+    limit = LEVEL + 2 * float(np.sqrt(LEVEL * (1 - LEVEL) / worst.n_logs))
+    sizes = ", ".join(f"{n:,}" for n in sorted({one.n for one in null}))
+    return [
+        Claim(
+            f"Gate's bound approves a target that is no better, the worst of seven problems at {sizes} rows",
+            f"{worst.share:.4f} (n = {worst.n:,})",
+            f"<= {LEVEL:g} + 2 standard errors = {limit:.4f}",
+            f"standard error {worst.stderr:.4f}, {worst.n_logs:,} logs each",
+            worst.share <= limit if worst.n_logs >= ENOUGH else None,
+        )
+    ]
 
 
 def _error(one: Approved) -> Claim:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from experiments.certifying.adaptive_contexts import certify_adaptive_contexts
 from experiments.certifying.adaptive_logs import certify_adaptive_logs
 from experiments.certifying.coverage import Sizes, check_coverage, measure_coverage
-from experiments.certifying.gate_errors import check_gate, measure_gate, switch_over
+from experiments.certifying.gate_errors import check_gate, measure_gate, switch_claims, switch_over
 from experiments.certifying.sequences import certify_sequences
 from experiments.measurement import Measurement
 from experiments.results import Claim
@@ -86,4 +86,5 @@ def _gate(n_logs: int, seed: int) -> Answer:
 
 
 def _switch(n_logs: int, seed: int) -> Answer:
-    return list(measure_gate(switch_over(n_logs, seed=seed), part="switch")), []
+    found = switch_over(n_logs, seed=seed)
+    return list(measure_gate(found, part="switch")), switch_claims(found)

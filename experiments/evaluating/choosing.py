@@ -17,7 +17,7 @@ from evaluators.rows import Rows
 from evaluators.scores import importance
 from experiments.evaluating.contrast import Difference, Own
 
-__all__ = ["DIFFERENCE", "LOGGER", "Choice", "choose"]
+__all__ = ["DIFFERENCE", "LOGGER", "Choice", "choose", "interval_word"]
 
 LOGGER, DIFFERENCE = "logger", "difference "
 KEPT_ROWS = 1_000_000  # scores that an interval may hold in memory: 50 MB of each estimator
@@ -42,8 +42,11 @@ def choose(asked: Mapping[str, Any], sample: Rows, *, n: int, confidence: float 
         confidence: of the logger's own interval.
 
     Raises:
+        ConfigError: an interval that is no file of `evaluators/intervals/`; it is not replaced.
         ValueError: none of them can run.
     """
+    for params in asked.values():
+        needs_of(params.interval)
     estimators: dict[str, Any] = {LOGGER: Own(confidence=confidence)}
     ratios, notes = {}, []
     for name, params in asked.items():
@@ -52,13 +55,15 @@ def choose(asked: Mapping[str, Any], sample: Rows, *, n: int, confidence: float 
             notes.append(f"Not run: {name} ({why}).")
             continue
         if found.interval != params.interval:
-            notes.append(f"{name}: interval {_word(found.interval)} instead of {_word(params.interval)} ({why}).")
+            notes.append(_replaced(name, found, params, why))
         estimators[name] = found
         if _is_ratio(found, sample):
             ratios[name] = found
         else:
-            less, _ = _possible(Difference(found, found.confidence, params.interval), sample, n)
+            less, why = _possible(Difference(found, found.confidence, params.interval), sample, n)
             assert less is not None
+            if less.interval != found.interval:
+                notes.append(_replaced(DIFFERENCE + name, less, params, why))
             estimators[DIFFERENCE + name] = less
     if len(estimators) == 1:
         raise ValueError(f"no estimator can run on this log: {' '.join(notes)}")
@@ -90,5 +95,10 @@ def _is_ratio(params: Any, sample: Rows) -> bool:
     return bool(function_of(params, "table")(params, sample, weight).is_ratio)
 
 
-def _word(interval: object) -> str:
+def _replaced(name: str, found: Any, params: Any, why: str) -> str:
+    return f"{name}: interval {interval_word(found.interval)} instead of {interval_word(params.interval)} ({why})."
+
+
+def interval_word(interval: object) -> str:
+    """The name of an interval's file."""
     return type(interval).__module__.rsplit(".", 1)[-1]

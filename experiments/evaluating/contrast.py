@@ -12,13 +12,14 @@ import numpy as np
 
 from envs.targets import function_of
 from evaluators.adjusting import cluster_variance
+from evaluators.estimation import finish
 from evaluators.intervals import t
 from evaluators.quantiles import t_interval
 from evaluators.rows import Estimate, Floats, Rows
 from evaluators.scores import RowScores, Table, basis_of, row_scores
 from evaluators.sums import CENTRE, PART, TERM, Sums, U, summed, weights_of
 
-__all__ = ["Difference", "Own", "ratio_difference", "ratio_sums", "table"]
+__all__ = ["Difference", "Own", "finished", "ratio_difference", "ratio_sums", "table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,24 @@ def table(params: Own | Difference, rows: Rows, weight: Floats) -> Table:
     if found.model is not None:
         part = part - (rows.at(found.model) if rows.is_partial else np.vecdot(rows.behavior, found.model))
     return Table(part=part, weight=found.weight - (rows.behavior != 0), model=found.model, is_difference=True)
+
+
+def finished(params: Any, sums: Sums) -> Estimate:
+    """Value and interval; a difference is unknown where the target has no mass on any logged action.
+
+    The logger's own weights remain in such a difference, and would make it look sure.
+
+    Args:
+        params: an estimator, `Own` or a `Difference`.
+        sums: merged.
+
+    Raises:
+        ValueError: as `estimation.finish`.
+    """
+    said = finish(params, sums)
+    if isinstance(params, Difference) and not sums.weights.total > 0:
+        return said._replace(stderr=np.inf, lo=-np.inf, hi=np.inf)
+    return said
 
 
 def ratio_sums(params: Any, rows: Rows) -> Sums:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from evaluators import diagnostics, sums
 from evaluators.diagnostics import Evidence
-from evaluators.estimation import finish, summarise
+from evaluators.estimation import summarise
 from evaluators.reading import model
 from evaluators.reading.batches import Batch, Facts, Reader
 from evaluators.reading.model import Grams
@@ -22,7 +22,7 @@ from evaluators.reading.passes import Survey, chosen, folds, usable
 from evaluators.reward_model import clip
 from evaluators.rows import Estimate, Rows
 from evaluators.sums import Sums
-from experiments.evaluating.contrast import ratio_difference, ratio_sums
+from experiments.evaluating.contrast import finished, ratio_difference, ratio_sums
 from experiments.evaluating.targets import Target
 
 Floats = NDArray[np.float64]
@@ -193,7 +193,7 @@ def _cut(batch: Batch, facts: Facts) -> Iterator[Batch]:
 
 def values(found: Tally, asked: Asked) -> dict[str, Estimate]:
     """Value and interval of every estimator, of the logger, and the differences that are means of scores."""
-    return {name: finish(params, found.sums[name]) for name, params in asked.estimators.items()}
+    return {name: finished(params, found.sums[name]) for name, params in asked.estimators.items()}
 
 
 def differences(found: Tally, asked: Asked) -> dict[str, Estimate]:

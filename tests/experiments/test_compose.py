@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envs.targets import ConfigError
-from experiments.compose import CONFIGS, Book, open_book, overrides_of, read, spread
+from evaluators.intervals import hall
+from experiments.compose import CONFIGS, Book, check, compose, open_book, overrides_of, read, spread
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +82,14 @@ def test_only_plain_keys_are_freed_for_our_own_check(book: Book) -> None:
         "hydra/launcher=basic",
         "++gate={x: 1}",
     ]
+
+
+@pytest.mark.parametrize("path", ["estimator.doubly_robust", "gate"])
+def test_an_interval_may_be_given_by_its_name(book: Book, path: str) -> None:
+    cfg = compose(book, (f"{path}.interval=hall",))
+    job = check(cfg, cfg.hydra.runtime.choices, groups=tuple(book.groups))
+    chosen: Any = job.groups["gate"] if path == "gate" else job.pick("estimator", dict)["doubly_robust"]
+    assert chosen.interval == hall.Params()
+    cfg = compose(book, (f"{path}.interval=hal",))
+    with pytest.raises(ConfigError, match=f"{path}.interval: got 'hal', .*mean 'hall'"):
+        check(cfg, cfg.hydra.runtime.choices, groups=tuple(book.groups))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 from omegaconf import OmegaConf
 
+from envs import presets
 from experiments import compose, run, usage
 
 PLUGINS = """
@@ -74,6 +75,8 @@ NODES = {
     "gate": {"default": "Learner"},
     "drift": {"none": "Learner", "version_swap": "Learner"},
     "feedback": {"immediate": ""},
+    "reward_model": {"ridge": "Learner"},
+    "interval": {name: "Learner" for name in presets.names("interval")},
     "estimator": {name: "Learner" for name in ("ips", "snips", "direct", "doubly_robust")},
 }
 TARGET = "_target_: guardband_dummies"
@@ -101,7 +104,7 @@ def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
     for group, choices in NODES.items():
         (configs / group).mkdir(parents=True)
         for name, text in choices.items():
-            head = f"# @package {group}.{name}\n" if group in ("estimator", "drift") else ""
+            head = f"# @package {group}.{name}\n" if group in ("estimator", "drift", "interval") else ""
             body = f"{TARGET}.{text}\n" if text else ""
             (configs / group / f"{name}.yaml").write_text(head + body)
     shutil.copy(compose.CONFIGS / "config.yaml", configs)

@@ -68,3 +68,14 @@ def test_the_switch_over_is_measured_on_every_problem(monkeypatch) -> None:
     found = switch_over(2, seed=0)
     cases = {(one.case.problem, one.case.aim, one.case.difference, one.n) for one in found}
     assert len(cases) == 2 * (2 * 2 + 2)
+    (claim,) = gate_errors.switch_claims(found)
+    assert claim.holds is None  # too few logs to judge
+
+
+@pytest.mark.parametrize(("share", "holds"), [(0.0597, True), (0.0598, False)])
+def test_the_worst_problem_and_size_is_judged(share, holds) -> None:
+    fine = [Approved(Case(problem, "far", 0.0), "gate", n, 2000, 0.03, 0.1) for problem in (0, 1) for n in (200, 5000)]
+    other = Approved(Case(0, "far", 0.05), "gate", 200, 2000, 0.4, 0.1)  # power is not an error
+    worst = Approved(Case(2, "near", 0.0), "gate", 500, 2000, share, 0.1)
+    (claim,) = gate_errors.switch_claims([*fine, other, worst])
+    assert claim.holds is holds
