@@ -16,10 +16,11 @@ from evaluators.reading.batches import Reader
 from evaluators.reading.mapped import Columns
 from evaluators.reading.model import Params as ModelParams
 from evaluators.reading.passes import Survey, chosen, survey, usable
+from evaluators.reward_model import Params as RidgeParams
 from evaluators.rows import RewardRange
 from experiments.evaluating.choosing import choose
 from experiments.evaluating.formats import FORMATS, format_of, open_reader
-from experiments.evaluating.reporting import claims, measurements, remarks
+from experiments.evaluating.reporting import claims, measurements, remarks, rows_used
 from experiments.evaluating.scoring import Asked, fit, rows_of, score
 from experiments.evaluating.targets import Target, bundle_target, column_target, logger_target, policy_target
 from experiments.exporting import finish
@@ -64,29 +65,39 @@ def run(job: Job) -> Summary:
     """Survey, fit, score, report.
 
     Raises:
-        ConfigError: no file, or a target that cannot be judged on it.
+        ConfigError: no file, a target that cannot be judged on it, or a setting that nothing here reads.
         ValueError: the file cannot be read, or too many of its rows cannot be used.
     """
     params = job.pick("experiment", Params)
     if not job.run.data:
         raise refuse("data", "", "a log: data=FILE")
+    _check_model(job)
     file = Path(job.run.data).expanduser()
     kind = format_of(file, params.format, params.columns)
     reader = open_reader(file, kind, columns=params.columns, target=_column(params))
     ledger, declared = Ledger(Results(), []), _declared(params.reward_range)
     with Progress() as progress:
-        with progress.stage("survey", 1, unit="files") as advance:
+        with progress.stage("survey", 1, unit="file") as advance:
             found = survey(reader, job.out / REJECTED, most=params.max_rejected_share, reward_range=declared)
             advance(1)
         asked, notes = _asked(job, reader, Asked(_target(job, params, found), {}, {}, found), progress)
-        with progress.stage("score", _total(found), unit="rows") as advance:
+        with progress.stage("score", _total(found), unit=_unit(found)) as advance:
             whole, groups = score(reader, asked, tick=advance)
     for name, one in {"": whole, **groups}.items():
         for row in measurements(one, asked, group=name):
             ledger.results.add(row)
+    ledger.claims.append(rows_used(found.tally, most=params.max_rejected_share))
     ledger.claims.extend(claims(whole, asked))
     said = (*notes, *remarks(whole, asked, file=file, kind=kind))
     return finish(job, ledger, verdict=None, files=[REJECTED], timings=progress.timings, notes=said)
+
+
+def _check_model(job: Job) -> None:
+    """Refuse another choice or other numbers of the group `reward_model`: they would be ignored."""
+    found, name = job.groups.get("reward_model"), job.choices.get("reward_model")
+    if found != RidgeParams():
+        got = found if isinstance(found, RidgeParams) else name
+        raise refuse("reward_model", got, "ridge: the model of a streamed log is experiment.model")
 
 
 def _column(params: Params) -> str:
@@ -121,7 +132,7 @@ def _asked(job: Job, reader: Reader, asked: Asked, progress: Progress) -> tuple[
     first = next(usable(reader, found))
     sample = chosen(first, np.arange(min(first.row.size, TRIED_ROWS)))
     if params.model is not None and asked.target.whole(sample) is not None:
-        with progress.stage("reward model", _total(found), unit="rows") as advance:
+        with progress.stage("reward model", _total(found), unit=_unit(found)) as advance:
             asked = asked._replace(model=fit(reader, found, params.model, tick=advance))
     given = job.groups["estimator"]
     assert isinstance(given, dict)
@@ -131,3 +142,7 @@ def _asked(job: Job, reader: Reader, asked: Asked, progress: Progress) -> tuple[
 
 def _total(found: Survey) -> int:
     return sum(found.tally.values())
+
+
+def _unit(found: Survey) -> str:
+    return "row" if _total(found) == 1 else "rows"

@@ -15,7 +15,19 @@ Ints = NDArray[np.int64]
 Digests = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
-__all__ = ["Digests", "blank", "digests", "indicators", "is_text", "lists", "missing", "mixed", "numbers", "plain", "texts"]
+__all__ = [
+    "Digests",
+    "blank",
+    "digests",
+    "indicators",
+    "is_text",
+    "lists",
+    "missing",
+    "mixed",
+    "numbers",
+    "plain",
+    "texts",
+]
 
 _GOLDEN, _FIRST, _SECOND = (np.uint64(v) for v in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _SHIFTS = tuple(np.uint64(v) for v in (30, 27, 31))

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluators.reading.rejects import counted
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -103,7 +105,7 @@ def fitted(params: Params, sums: Grams, *, points: Floats | None = None) -> Floa
     whole = Grams(sums.gram.sum(axis=0), sums.moment.sum(axis=0))
     n = whole.gram[:, 0, 0].sum()
     if (sums.gram[..., 0, 0].sum(axis=1) >= n).any():
-        raise ValueError(f"one of {len(sums.gram)} folds holds all the log's rows ({n:.0f}); are all in one cluster?")
+        raise ValueError(f"one of {len(sums.gram)} folds holds all {counted(int(n))}; are all in one cluster?")
     frame = _frame(whole)
     hint = _hint(points, whole.gram[:, 0, 0])
     return np.stack(

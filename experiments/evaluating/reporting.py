@@ -1,19 +1,21 @@
 """What a run says of somebody's log: measurements, readings with a light as claims, and remarks in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from evaluators.certified import Held
 from evaluators.diagnostics import Diagnostic, diagnose
-from evaluators.reading.rejects import LISTED, REASONS, SET_ASIDE
+from evaluators.reading.rejects import LISTED, REASONS, SET_ASIDE, counted, rejected
 from evaluators.rows import Estimate
 from experiments.evaluating.choosing import DIFFERENCE, LOGGER
+from experiments.evaluating.promising import ignores, interval_of, promise
 from experiments.evaluating.scoring import MOST_GROUPS, Asked, Tally, differences, values
 from experiments.measurement import Measurement
 from experiments.results import Claim
 
-__all__ = ["claims", "measurements", "remarks"]
+__all__ = ["claims", "measurements", "remarks", "rows_used"]
 
 HOLDS = {"green": True, "amber": None, "red": False}
 
@@ -71,20 +73,50 @@ def claims(found: Tally, asked: Asked) -> list[Claim]:
             what = "The logger's own value: mean reward"
         elif name.startswith(DIFFERENCE):
             what = f"{asked.target.name} less the logger, {name.removeprefix(DIFFERENCE)}"
-        made.append(Claim(what, f"{said.value:.5g}", "reported", f"[{said.lo:.5g}, {said.hi:.5g}]", None))
+        left_out, holds = ignores(name, asked), promise(name, found, asked).holds
+        what += f" ({left_out})" if left_out else ""
+        ends = f"[{said.lo:.5g}, {said.hi:.5g}] {interval_of(name, asked)}, {'held' if holds else 'not certified'}"
+        made.append(Claim(what, f"{said.value:.5g}", "reported", ends, None))
     for one in _readings(found):
         required = f"amber at {one.thresholds.amber:.3g}, red at {one.thresholds.red:.3g}"
         made.append(Claim(one.sentence, f"{one.value:.4g} ({one.light})", required, "none", HOLDS[one.light]))
     return made
 
 
+def rows_used(count: Mapping[str, int], *, most: float) -> Claim:
+    """How many rows were used, and why the others were not.
+
+    Args:
+        count: rows by reason, `used` among them.
+        most: largest share of rows that may be rejected.
+    """
+    bad, aside = rejected(count), sum(count.get(name, 0) for name in SET_ASIDE)
+    n_bad = sum(bad.values())
+    total = n_bad + count["used"]
+    why = "; ".join(f"{n:,} {name}" for name, n in sorted(bad.items(), key=lambda kv: (-kv[1], kv[0])))
+    said = f"{count['used']:,} of {total:,} ({n_bad:,} rejected{': ' + why if why else ''})"
+    said += f"; {aside:,} set aside" if aside else ""
+    return Claim("Rows used", said, f"at most {most:.2%} rejected", "none", n_bad <= most * total)
+
+
+def _promises(found: Tally, asked: Asked) -> list[str]:
+    """Which intervals may be relied on, one remark for each reason."""
+    by_reason: dict[Held, list[str]] = {}
+    for name in _named(found, asked):
+        by_reason.setdefault(promise(name, found, asked), []).append(name)
+    return [
+        f"Interval {'held' if held.holds else 'not certified'}: {', '.join(names)} ({held.reason})."
+        for held, names in by_reason.items()
+    ]
+
+
 def remarks(found: Tally, asked: Asked, *, file: Path, kind: str) -> list[str]:
     """What a reader must know: the file, what was left out, and what the log does not hold."""
     count, survey = asked.found.tally, asked.found
     total = sum(count.values())
-    notes = [f"Log: {file.name}, read as {kind}; {count['used']:,} of {total:,} rows used."]
+    notes = [f"Log: {file.name}, read as {kind}; {count['used']:,} of {counted(total)} used."]
     notes += [
-        f"{n:,} rows {'set aside' if reason in SET_ASIDE else 'rejected'} ({reason}): {REASONS[reason]}"
+        f"{counted(n)} {'set aside' if reason in SET_ASIDE else 'rejected'} ({reason}): {REASONS[reason]}"
         f"{f'; the first {LISTED:,} are listed' if n > LISTED else ''}."
         for reason, n in sorted(count.items())
         if n and reason != "used"
@@ -93,6 +125,9 @@ def remarks(found: Tally, asked: Asked, *, file: Path, kind: str) -> list[str]:
         notes.append("The log has no ids: rows that stand in it twice count twice.")
         if asked.model is not None and next(iter(found.sums.values())).clusters is None:
             notes.append("Folds of the reward model follow the row numbers: another order gives other folds.")
+    if survey.without_id:
+        notes.append(f"{counted(survey.without_id)} without an id: those that stand in the log twice count twice.")
+    notes += _promises(found, asked)
     if survey.reward_range is None and survey.reward_seen is not None:
         lo, hi = survey.reward_seen
         notes.append(

@@ -12,15 +12,17 @@ import pytest
 
 from envs import presets
 from evaluators.estimation import Estimator, estimate, finish, finish_as, summarise, summarise_logs
-from evaluators.estimators import doubly_robust, snips
+from evaluators.estimators import doubly_robust, ips, snips
 from evaluators.rows import Estimate, RewardRange, Rows
 from evaluators.sums import Sums, merge
 from experiments.compose import compose, open_book
+from experiments.evaluating.contrast import Difference
 from experiments.settings import build
 
 N, SLOTS = 240, 6
 NAMES = presets.names("interval")
 BOOTSTRAPS = {"bootstrap_bca", "bootstrap_t"}
+VALUES = {"bernstein", "cut_t", "hc3"}  # refuse differences: made for a value, or for a ratio
 INDEPENDENT = {"bernstein"}  # refuses clusters
 FIGURES = ("value", "stderr", "lo", "hi")
 
@@ -160,3 +162,15 @@ def test_one_row_tells_nothing_beyond_the_declared_range(name) -> None:
 def test_a_confidence_outside_its_range_is_refused(name, confidence) -> None:
     with pytest.raises(ValueError, match=f"confidence = {confidence:.6g}"):
         estimate(judge(name, confidence), log())
+
+
+@every_interval
+@pytest.mark.parametrize("is_modelled", [True, False])
+def test_the_logger_differs_from_itself_by_nothing_or_is_refused(name, is_modelled) -> None:
+    base = doubly_robust.Params() if is_modelled else ips.Params()
+    params, same = Difference(base, 0.95, intervals()[name]), log()._replace(target=log().behavior)
+    if name in VALUES:
+        with pytest.raises(ValueError, match="no cut scores|ratio|self-normalised"):
+            estimate(cast(Estimator, params), same)
+    else:
+        assert estimate(cast(Estimator, params), same).value == pytest.approx(0.0, abs=1e-12)

@@ -5,10 +5,19 @@ import pytest
 
 from evaluators.diagnostics import DEVIATES, ESS, LEVELS, diagnose, diagnose_rows, evidence, light_of, merge, worst
 from evaluators.mean_weight import p_value
-from evaluators.rows import Rows
+from evaluators.rows import RewardRange, Rows
 from evaluators.sums import weights_of
 
-NAMES = ["ess", "design_ess", "max_weight", "top_share", "mean_weight", "unsupported_mass", "propensity_calibration"]
+NAMES = [
+    "ess",
+    "design_ess",
+    "varying_rows",
+    "max_weight",
+    "top_share",
+    "mean_weight",
+    "unsupported_mass",
+    "propensity_calibration",
+]
 
 
 def lights(rows: Rows) -> dict[str, str]:
@@ -167,3 +176,21 @@ def test_tests_of_a_true_log_stay_within_their_promise(heavy_world) -> None:
 def test_deviates_and_levels_agree() -> None:
     for deviate, level in zip(DEVIATES, LEVELS, strict=True):
         assert p_value(deviate) == pytest.approx(level, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("hits", "light", "value"),
+    [(0, "red", 0.0), (2, "red", 2.0), (10, "amber", 10.5), (100, "green", 200.0), (198, "red", 2.0)],
+)
+def test_rare_rewards_are_said_to_tell_little(hits, light, value) -> None:
+    # (sum d^2)^2 / sum d^4 = n p (1 - p) / (p^3 + (1 - p)^3) for a share p of ones: 10 of 200 give 9.5 / 0.857
+    reward = np.zeros(200)
+    reward[:hits] = 1.0
+    half = np.full((200, 2), 0.5)
+    rows = Rows(reward, np.arange(200) % 2, half, half, reward_range=RewardRange(0.0, 1.0))
+    found = {one.name: one for one in diagnose_rows(rows)}["varying_rows"]
+    assert found.light == light
+    p = hits / 200
+    exact = 200 * p * (1 - p) / (p**3 + (1 - p) ** 3)
+    assert found.value == pytest.approx(exact, rel=1e-9, abs=1e-9)
+    assert found.value == pytest.approx(value, rel=0.06, abs=1e-9)

@@ -80,6 +80,9 @@ def test_too_many_unusable_rows_are_refused_with_their_reasons(
         (("experiment.target=t_yew", "data={file}"), "no column 't_yew'"),
         (("experiment.columns.reward=rewrad", "data={file}"), "no column 'rewrad'; did you mean 'reward'"),
         (("experiment.reward_range=[1,0]", "data={file}"), "experiment.reward_range: got [1.0, 0.0]"),
+        (("reward_model=logistic", "data={file}"), "reward_model: got 'logistic', need ridge: the model of a streamed"),
+        (("reward_model.ridge=2", "data={file}"), "reward_model: got Params(ridge=2.0"),
+        (("estimator.ips.interval=cut_tt", "data={file}"), "cut_tt"),
         (("experiment.target=policy", "policy=thompson", "data={file}"), "policy: got 'thompson'"),
     ],
 )

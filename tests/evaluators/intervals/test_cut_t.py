@@ -88,7 +88,7 @@ def test_sums_made_for_another_interval_or_of_a_difference_are_refused(rows) -> 
     other = summarise({"one": doubly_robust.Params()}, rows)["one"]
     difference = difference_sums(Params(), rows._replace(target=rows.behavior), target=rows.target)
     for sums in (other, difference):
-        with pytest.raises(ValueError, match="needs sums of cut scores, got none"):
+        with pytest.raises(ValueError, match="a difference has no cut scores, use half_model or hall"):
             finish_as(Params(), sums, confidence=0.9)
 
 

@@ -91,7 +91,7 @@ def test_a_constant_column_says_nothing_and_breaks_nothing() -> None:
 
 
 def test_one_fold_with_every_row_and_sums_too_large_are_refused() -> None:
-    with pytest.raises(ValueError, match="holds all 3000 rows"):
+    with pytest.raises(ValueError, match="holds all 3,000 rows"):
         fitted(Params(), gram_sums(X, ACTION, reward=REWARD, fold=0 * FOLD, shape=(FOLDS, K)))
     with pytest.raises(ValueError, match="256 MB"):
         gram_sums(

@@ -61,6 +61,21 @@ def test_a_repeated_id_is_rejected_everywhere_but_first_and_says_where_that_was(
     assert np.concatenate([b.row for b in usable(held, found)]).tolist() == [1, 2, 3, 5, 8, 9]
 
 
+def test_rows_without_an_id_do_not_repeat_each_other(tmp_path: Path) -> None:
+    held = Held(batch(1, ids=pa.array(["a", "", None])), batch(4, ids=pa.array(["", "a", " "])))
+    found = survey(held, tmp_path / "rejected.csv", most=0.5)
+    assert found.tally == {"used": 5, "duplicate": 1}
+    assert (found.has_ids, found.without_id) == (True, 4)
+    assert np.concatenate([b.row for b in usable(held, found)]).tolist() == [1, 2, 3, 4, 6]
+    none = survey(Held(batch(1, ids=pa.array(["", ""]))), tmp_path / "rejected.csv", most=0.0)
+    assert (none.has_ids, none.without_id, none.tally) == (False, 0, {"used": 2})
+
+
+def test_rows_without_an_id_are_folded_by_their_number() -> None:
+    blank, plain = batch(1, ids=pa.array([""] * 500)), batch(1, reward=np.ones(500))
+    assert np.array_equal(folds(blank, 5), folds(plain, 5))
+
+
 def test_a_row_that_cannot_be_used_makes_no_later_one_a_duplicate(tmp_path: Path) -> None:
     held = Held(batch(1, ids=pa.array(["a", "a", "a"]), reward=np.array([np.nan, 1.0, 2.0])))
     found = survey(held, tmp_path / "rejected.csv", most=1.0)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from envs.targets import ConfigError
 from evaluators.estimators import direct, doubly_robust, ips, snips
-from evaluators.intervals import assisted, hall, t
+from evaluators.intervals import assisted, bernstein, cut_t, hall, t
 from evaluators.rows import RewardRange, Rows
 from experiments.evaluating.choosing import choose
 from tests.other_logs import MEAN, draw
@@ -43,3 +44,19 @@ def test_a_partial_log_without_a_model_runs_what_needs_neither() -> None:
 def test_a_log_on_which_nothing_runs_is_refused() -> None:
     with pytest.raises(ValueError, match="no estimator can run.*direct"):
         choose({"direct": direct.Params()}, WHOLE._replace(predicted=None), n=100)
+
+
+@pytest.mark.parametrize("interval", ["cut_tt", 3, None, ips.Params(), assisted.Params])
+def test_what_is_no_interval_is_refused_and_not_replaced(interval: object) -> None:
+    with pytest.raises(ConfigError):
+        choose({"ips": ips.Params(interval=interval)}, WHOLE, n=100)
+
+
+@pytest.mark.parametrize("interval", [cut_t.Params(), bernstein.Params()])
+def test_a_difference_has_no_cut_scores_and_it_is_said(interval: object) -> None:
+    found = choose({"dr": doubly_robust.Params(interval=interval)}, WHOLE, n=100)
+    assert found.estimators["dr"].interval == interval
+    assert isinstance(found.estimators["difference dr"].interval, hall.Params)
+    (note,) = found.notes
+    assert note.startswith("difference dr: interval hall instead of")
+    assert "a difference has no cut scores" in note

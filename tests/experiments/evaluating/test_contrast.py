@@ -8,7 +8,7 @@ from evaluators.estimators import doubly_robust, ips, snips
 from evaluators.intervals import t
 from evaluators.rows import RewardRange, Rows
 from evaluators.sums import merge
-from experiments.evaluating.contrast import Difference, Own, ratio_difference, ratio_sums
+from experiments.evaluating.contrast import Difference, Own, finished, ratio_difference, ratio_sums
 from tests.other_logs import MEAN, draw
 
 DRAWN = draw(4_000, seed=3)
@@ -94,3 +94,14 @@ def test_no_weight_at_all_is_no_difference_at_all() -> None:
     found = ratio_difference(ratio_sums(snips.Params(), nothing), confidence=0.95)
     assert np.isnan(found.value)
     assert (found.lo, found.hi) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("base", [ips.Params(), doubly_robust.Params()])
+def test_a_target_that_was_never_logged_differs_by_nobody_knows_what(base: object) -> None:
+    never = np.zeros_like(DRAWN.target)
+    never[AT[0], (DRAWN.slot + 1) % 4] = 1.0
+    for target, is_known in ((never, False), (DRAWN.target, True)):
+        sums = summarise({"one": difference(base)}, ROWS._replace(target=target))["one"]
+        found = finished(difference(base), sums)
+        assert np.isfinite([found.stderr, found.lo, found.hi]).tolist() == [is_known] * 3
+        assert np.isfinite(found.value)
