@@ -31,12 +31,12 @@ class Drawn(NamedTuple):
     @property
     def behavior(self) -> Floats:
         """(n, k) the logger's distribution."""
-        return BEHAVIOR[self.context]
+        return np.asarray(BEHAVIOR[self.context])
 
     @property
     def target(self) -> Floats:
         """(n, k) the target's."""
-        return TARGET[self.context]
+        return np.asarray(TARGET[self.context])
 
 
 def draw(n: int, seed: int = 0) -> Drawn:

@@ -23,12 +23,12 @@ def test_the_t_interval_is_scipys_one_log_or_many() -> None:
 @pytest.mark.parametrize(("variance", "df"), [(np.inf, 10), (0.01, 0)])
 def test_an_unknown_error_gives_the_whole_line(variance, df) -> None:
     found = t_interval(np.array(2.0), np.array(variance), df=df, confidence=0.9)
-    assert (found.lo, found.hi) == (-np.inf, np.inf)
+    assert (float(found.lo), float(found.hi)) == (-np.inf, np.inf)
 
 
 def test_nothing_that_varies_is_a_point_whatever_the_degrees_of_freedom() -> None:
     found = t_interval(np.array(2.0), np.array(0.0), df=0, confidence=0.9)
-    assert (found.lo, found.hi) == (2.0, 2.0)
+    assert (float(found.lo), float(found.hi)) == (2.0, 2.0)
 
 
 def test_without_skew_halls_interval_is_the_t_interval() -> None:

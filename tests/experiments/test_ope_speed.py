@@ -20,6 +20,7 @@ def test_the_log_is_drawn_from_its_own_probabilities() -> None:
 @pytest.mark.parametrize("is_partial", [False, True])
 def test_the_estimates_agree_with_each_other(is_partial) -> None:
     rows = made_up(np.random.default_rng(2), 20_000, 4)
+    assert rows.predicted is not None
     truth = (rows.target * rows.predicted).sum(axis=1).mean()  # rewards are drawn from the model
     if is_partial:
         rows = rows._replace(behavior=rows.at(rows.behavior)[:, None], is_partial=True)

@@ -1,5 +1,7 @@
 """The report's words: complete, in sentences, and the very definitions the claims use."""
 
+from typing import Any
+
 import pytest
 
 from experiments.certifying.judging import Cell
@@ -22,9 +24,19 @@ def test_measures_by_cell_are_drawn_since_no_table_holds_them():
 
 
 def test_measures_of_the_matrix_are_those_it_yields():
-    numbers = dict.fromkeys(("bias", "bias_stderr", "bias_now", "rmse", "rmse_stderr", "width", "width_stderr"), 0.1)
-    shares = dict.fromkeys(("coverage", "low_error", "high_error"), 0.5)
-    where = {"regime": "drift", "kind": "", "world": "w", "n": 200, "estimator": "ips", "interval": "t", "n_logs": 9}
+    numbers: dict[str, Any] = dict.fromkeys(
+        ("bias", "bias_stderr", "bias_now", "rmse", "rmse_stderr", "width", "width_stderr"), 0.1
+    )
+    shares: dict[str, Any] = dict.fromkeys(("coverage", "low_error", "high_error"), 0.5)
+    where: dict[str, Any] = {
+        "regime": "drift",
+        "kind": "",
+        "world": "w",
+        "n": 200,
+        "estimator": "ips",
+        "interval": "t",
+        "n_logs": 9,
+    }
     rows = measurements_of(Matrix((Cell(**where, **numbers, **shares),), ()))
     assert {row.measure for row in rows} == set(PAGE_MEASURES)
 

@@ -27,6 +27,7 @@ def test_the_log_that_was_drawn_comes_back(name: str, tmp_path: Path) -> None:
     (batch,) = read(write_lines(tmp_path / name, LINES), target="target")
     assert np.array_equal(batch.reward, DRAWN.reward)
     assert np.array_equal(batch.slot, DRAWN.slot)
+    assert batch.behavior is not None and batch.target is not None
     assert np.array_equal(batch.behavior, DRAWN.behavior)
     assert np.array_equal(batch.target, DRAWN.target)
     assert batch.ids.to_pylist() == [f"e{i}" for i in range(60)]

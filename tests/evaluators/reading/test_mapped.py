@@ -29,6 +29,7 @@ def test_every_kind_of_file_gives_the_log_that_was_drawn(name: str, tmp_path: Pa
     assert facts.labels == LABELS
     assert np.array_equal(batch.slot, DRAWN.slot)
     assert np.array_equal(batch.reward, DRAWN.reward)
+    assert batch.behavior is not None and batch.target is not None
     assert np.array_equal(batch.behavior, DRAWN.behavior)
     assert np.array_equal(batch.target, DRAWN.target)
     assert np.array_equal(batch.propensity, DRAWN.behavior[np.arange(300), DRAWN.slot])
@@ -44,6 +45,7 @@ def test_a_list_column_and_a_pattern_are_the_same_distribution(name: str, tmp_pa
     file = write_table(tmp_path / name, columns(DRAWN))
     given = Columns(behavior="behavior_list", labels=LABELS)
     batch, _ = read(file, given, target="target_list")
+    assert batch.behavior is not None and batch.target is not None
     assert np.array_equal(batch.behavior, DRAWN.behavior)
     assert np.array_equal(batch.target, DRAWN.target)
     assert np.array_equal(batch.slot, DRAWN.slot)
@@ -57,6 +59,7 @@ def test_without_a_distribution_the_actions_are_those_of_the_file_in_one_order(t
     assert facts == same
     assert np.array_equal(one.slot, other.slot[::-1])
     assert one.behavior is None
+    assert one.target_logged is not None
     assert np.allclose(one.target_logged, DRAWN.target[np.arange(300), DRAWN.slot])
 
 

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,7 @@ GOOD = Batch(
     behavior=np.array([[0.75, 0.25]]), target=np.array([[0.1, 0.9]]), target_logged=np.array([0.9]),
     context=np.array([[1.0]]), drop_prob=np.array([0.0]), is_readable=np.array([True]), is_activated=np.array([True]),
 )  # fmt: skip
-BAD = {
+BAD: dict[str, dict[str, Any]] = {
     "unreadable": {"is_readable": [False]},
     "not_activated": {"is_activated": [False]},
     "no_reward": {"reward": [NAN]},
@@ -33,9 +34,10 @@ BAD = {
 }
 
 
-def reason(**change: object) -> str:
-    made = GOOD._replace(**{name: np.array(value) for name, value in change.items()})
-    return NAMES[judged(made, RewardRange(0.0, 1.0)).code[0]]
+def reason(**change: Any) -> str:
+    arrays: dict[str, Any] = {name: np.array(value) for name, value in change.items()}
+    made = GOOD._replace(**arrays)
+    return str(NAMES[judged(made, RewardRange(0.0, 1.0)).code[0]])
 
 
 def test_a_good_row_is_used() -> None:

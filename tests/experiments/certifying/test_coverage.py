@@ -34,7 +34,8 @@ def test_logs_come_in_turn_and_are_each_summed_by_itself(pool, monkeypatch) -> N
     now, rows = next(drawn_in_turn(pool, 100, 10, seed=1))
     together = finish_as(t.Params(), summarise_logs(ESTIMATORS, rows, n_logs=now)["doubly_robust"], confidence=0.95)
     alone = finish_as(t.Params(), summarise(ESTIMATORS, rows.part(100, 200))["doubly_robust"], confidence=0.95)
-    np.testing.assert_allclose((together.lo[1], together.hi[1]), (alone.lo, alone.hi), rtol=1e-10)
+    ends = np.array([together.lo, together.hi])[:, 1]
+    np.testing.assert_allclose(ends, np.array([alone.lo, alone.hi]), rtol=1e-10)
 
 
 def test_what_an_interval_does_is_counted_by_hand(pool) -> None:
@@ -42,10 +43,11 @@ def test_what_an_interval_does_is_counted_by_hand(pool) -> None:
     sums = summarise_logs(ESTIMATORS, rows, n_logs=50)["doubly_robust"]
     wide, sided = (finish_as(t.Params(), sums, confidence=level) for level in (0.95, 0.90))
     found = bounds_kept(t.Params(), sums, pool.truth)
+    wide_lo, wide_hi, lo, hi = (np.asarray(end) for end in (wide.lo, wide.hi, sided.lo, sided.hi))
     for log in range(50):
-        assert found.covers[log] == (wide.lo[log] <= pool.truth <= wide.hi[log])
-        assert found.low_errs[log] == (sided.lo[log] > pool.truth)
-        assert found.high_errs[log] == (sided.hi[log] < pool.truth)
+        assert found.covers[log] == (wide_lo[log] <= pool.truth <= wide_hi[log])
+        assert found.low_errs[log] == (lo[log] > pool.truth)
+        assert found.high_errs[log] == (hi[log] < pool.truth)
     assert not np.any(found.low_errs & found.high_errs)
 
 

@@ -1,9 +1,11 @@
 """The difference to the logger is the mean of per-row differences, for means and for ratios."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from evaluators.estimation import finish, summarise
+from evaluators.estimation import Estimator, finish, summarise
 from evaluators.estimators import doubly_robust, ips, snips
 from evaluators.intervals import t
 from evaluators.rows import RewardRange, Rows
@@ -18,7 +20,7 @@ AT = np.arange(4_000), DRAWN.slot
 W = DRAWN.target[AT] / DRAWN.behavior[AT]
 
 
-def said(params: object, rows: Rows = ROWS) -> tuple[float, float]:
+def said(params: Estimator, rows: Rows = ROWS) -> tuple[float, float]:
     found = finish(params, summarise({"one": params}, rows)["one"])
     return found.value, found.stderr
 
@@ -67,8 +69,11 @@ def test_of_a_ratio_it_is_linearised(declared: RewardRange | None) -> None:
 def test_a_ratio_with_clusters_is_as_unsure_as_its_clusters() -> None:
     """Every row of a cluster the same: the error is that of one row per cluster."""
     small = ROWS.part(0, 400)
-    again = Rows(*(None if v is None or isinstance(v, tuple) else np.repeat(v, 5, axis=0) for v in small[:5]))
-    again = again._replace(cluster=np.repeat(np.arange(400), 5))
+    tables: dict[str, Any] = {
+        name: np.repeat(getattr(small, name), 5, axis=0)
+        for name in ("reward", "slot", "behavior", "target", "predicted")
+    }
+    again = Rows(**tables, cluster=np.repeat(np.arange(400), 5))
     one = ratio_difference(ratio_sums(snips.Params(), small), confidence=0.95)
     many = ratio_difference(ratio_sums(snips.Params(), again), confidence=0.95)
     assert many.stderr == pytest.approx(one.stderr, rel=1e-6)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evaluators.estimation import estimate
+from evaluators.estimation import Estimator, estimate
 from evaluators.estimators import doubly_robust, ips, snips
 from evaluators.reading import mapped, tables
 from evaluators.reading.dsjson import Dsjson
@@ -21,7 +21,7 @@ from tests.other_logs import LOGGER, TRUTH, columns, draw, line, write_lines, wr
 
 UNIT = RewardRange(0.0, 1.0)
 GIVEN = Columns(id="id", cluster="", group="city", behavior="b_*", context=("x0", "x1"))
-ALL = {"ips": ips.Params(), "snips": snips.Params(), "dr": doubly_robust.Params()}
+ALL: dict[str, Estimator] = {"ips": ips.Params(), "snips": snips.Params(), "dr": doubly_robust.Params()}
 
 
 def asked(reader: Any, folder: Path, *, target: Any = None, model: bool = True) -> Asked:

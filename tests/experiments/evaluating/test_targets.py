@@ -38,8 +38,9 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> tuple[Batch, Facts]:
 
 def test_the_control_is_the_logger_and_a_column_is_what_the_file_says() -> None:
     assert logger_target().whole(BATCH) is BATCH.behavior
-    assert np.array_equal(logger_target().logged(BATCH), BATCH.propensity)
-    assert np.array_equal(column_target("t").whole(BATCH), DRAWN.target)
+    logged, whole = logger_target().logged(BATCH), column_target("t").whole(BATCH)
+    assert logged is not None and np.array_equal(logged, BATCH.propensity)
+    assert whole is not None and np.array_equal(whole, DRAWN.target)
     assert column_target("t").logged(BATCH) is None
 
 
