@@ -475,7 +475,6 @@ def digits_run(seed: int) -> tuple[Rows, float]:
 @pytest.mark.slow
 def test_the_digits_protocol_of_open_bandit_pipeline_gives_its_published_errors() -> None:
     """30 runs, seeds as published; the three without a band lie within 4 standard errors of both means."""
-    pytest.importorskip("sklearn", reason="the extra `models` is not installed")
     found: dict[str, list[float]] = {name: [] for name in JUDGES}
     for seed in range(30):
         rows, truth = digits_run(seed)

@@ -23,7 +23,6 @@ def sample(rng, n: int = 1500) -> tuple[np.ndarray, Sample, np.ndarray]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_interaction_is_learnt_that_ridge_cannot_see(kind) -> None:
-    pytest.importorskip("sklearn", reason="the extra `models` is not installed")
     design, given, mean = sample(np.random.default_rng(0))
     found = tables(Params(kind=kind, n_trees=40), design, given)
     plain = fit_tables(RidgeParams(), design, given)
@@ -35,7 +34,6 @@ def test_an_interaction_is_learnt_that_ridge_cannot_see(kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fold_has_no_say_in_its_own_predictions_and_a_seed_settles_the_rest(kind) -> None:
-    pytest.importorskip("sklearn", reason="the extra `models` is not installed")
     design, given, _ = sample(np.random.default_rng(1), n=400)
     params = Params(kind=kind, n_trees=10)
     before = tables(params, design, given)
