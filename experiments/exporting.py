@@ -1,36 +1,41 @@
-"""The end of a run: its logs and bundle, its results and report, and the table in the terminal."""
+"""The end of a run: its logs and candidate, its results and report, and the table in the terminal."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from evaluators.gates import Verdict
 from evaluators.log import write_log
+from experiments.candidates import evidence_of, leave_candidate
 from experiments.convergence import PolicyRun
 from experiments.figures import convergence_figure, save_figure
 from experiments.frozen import start_state
 from experiments.gating import Gate, GateRun
 from experiments.logs import Identity, log_of_rows, log_of_run
+from experiments.provenance import VERSIONS
 from experiments.report import write_report
 from experiments.results import Claim, Summary, installed_versions, load_results, write_summary
 from experiments.settings import Job
 from experiments.terminal import print_claims
 from experiments.vetting import Bench, Ledger
-from policies.bundle import write_bundle
 from policies.digest import policy_digest
-from policies.frozen import freeze_policy
 
-__all__ = ["finish", "write_evidence"]
+__all__ = ["Conclusion", "finish", "write_evidence"]
 
 LOGGED_SEEDS = 4  # of every learning run
 
-VERSIONS = ("guardband", "numpy", "scipy", "jax", "gymnasium", "pandas", "hydra-core")
+
+class Conclusion(NamedTuple):
+    """How a run ended that has no gate of its own, and why."""
+
+    answer: str
+    reasons: tuple[str, ...]
 
 
 def finish(
     job: Job,
     ledger: Ledger,
     *,
-    verdict: Verdict | None,
+    verdict: Verdict | Conclusion | None,
     files: Sequence[str],
     timings: Mapping[str, float],
     notes: Sequence[str] = (),
@@ -40,7 +45,7 @@ def finish(
     Args:
         job: the run.
         ledger: its measurements and claims.
-        verdict: the gate's, None where the experiment has no gate.
+        verdict: the gate's, or another conclusion; None where the experiment only measures.
         files: written so far, relative to the run's folder.
         timings: wall seconds by stage.
         notes: what a reader must know of the world.
@@ -48,7 +53,7 @@ def finish(
     ledger.results.write(job.out)
     made = [*files, "config.yaml", "results.parquet", "report.html", "summary.json", *_figures(job)]
     answer, reasons = ("measured", (_tally(ledger.claims),)) if verdict is None else (verdict.answer, verdict.reasons)
-    if verdict is not None and verdict.candidate:
+    if isinstance(verdict, Verdict) and verdict.candidate:
         reasons = tuple(f"{verdict.candidate}: {reason}" for reason in reasons)
     summary = Summary(
         experiment=job.choices.get("experiment", ""),
@@ -66,8 +71,10 @@ def finish(
     return summary
 
 
-def write_evidence(job: Job, bench: Bench, gate: Gate, *, decided: GateRun, runs: Sequence[PolicyRun]) -> list[str]:
-    """Write the logs, and the bundle of an approved candidate.
+def write_evidence(
+    job: Job, bench: Bench, gate: Gate, *, decided: GateRun, runs: Sequence[PolicyRun], claims: Sequence[Claim]
+) -> list[str]:
+    """Write the logs, and the candidate that was judged.
 
     `log/` holds the selection and the judgement log and the first seeds of every learning run.
 
@@ -91,36 +98,10 @@ def write_evidence(job: Job, bench: Bench, gate: Gate, *, decided: GateRun, runs
         log = log_of_run(bench.worlds.learn, run, seeds=seeds, who=Identity(name, digest, master))
         write_log(folder / f"{name}.parquet", log)
         made.append(f"log/{name}.parquet")
-    if decided.verdict.answer == "approved" and decided.judged is not None:
-        made += _bundle(job, gate, decided)
+    if decided.judged is not None:
+        evidence = evidence_of(job.out, gate, decided=decided, claims=claims, master_seed=master)
+        made += leave_candidate(job.out, gate, decided=decided, evidence=evidence)
     return made
-
-
-def _bundle(job: Job, gate: Gate, decided: GateRun) -> list[str]:
-    """The approved candidate as a directory that production reads with NumPy alone."""
-    judged, found = decided.judged, decided.verdict.improvement
-    assert judged is not None and found is not None
-    policy = freeze_policy(gate.judge.scenario, judged.bounded, state=judged.state)
-    evidence: dict[str, object] = {
-        "verdict": decided.verdict.answer,
-        "reasons": list(decided.verdict.reasons),
-        "candidate": judged.name,
-        "world": gate.judge.scenario.name,
-        "estimator": "doubly robust difference to the baseline, cross-fitted",
-        "interval": "one-sided, half model variance; clustered by problem where that is larger",
-        "difference": found.difference,
-        "standard_error": found.stderr,
-        "lower_bound": found.lower,
-        "confidence": found.confidence,
-        "n": found.n,
-        "ess": found.target.ess,
-        "judgement_log_sha256": hashlib.sha256((job.out / "log/judgement.parquet").read_bytes()).hexdigest(),
-        "config_sha256": hashlib.sha256((job.out / "config.yaml").read_bytes()).hexdigest(),
-        "master_seed": job.run.master_seed,
-    }
-    version = installed_versions(("guardband",))["guardband"] or "checkout, not installed"
-    write_bundle(job.out / "bundle", policy, version=version, evidence=evidence)
-    return ["bundle/manifest.json", "bundle/policy.json"]
 
 
 def _choices(job: Job) -> str:

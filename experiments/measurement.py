@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-SECTIONS = ("world", "simulation", "convergence", "ope", "gate", "propensity", "speed")
+SECTIONS = ("world", "simulation", "convergence", "ope", "gate", "propensity", "speed", "bundle")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

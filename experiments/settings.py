@@ -47,6 +47,7 @@ class Run:
     precision: str = field(default="float64", metadata={"choices": ("float64", "float32"), "static": True})
     strict: bool = False
     data: str = ""  # a file that some experiments read
+    run: str = ""  # the folder of a vetted run, for export
 
 
 @dataclass(frozen=True)

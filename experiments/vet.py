@@ -1,7 +1,7 @@
 """The main job: may this policy tune our LLM's generation parameters, and how do we know?
 
 World -> learning runs -> convergence -> off-policy evaluation against the truth -> gate ->
-bundle -> report. Every claim it prints names its threshold before the run.
+candidate -> report. Every claim it prints names its threshold before the run.
 """
 
 import time
@@ -85,7 +85,7 @@ def run(job: Job) -> Summary:
         _replicate(bench, gate, params, job=job, ledger=ledger, progress=progress)
         ledger.claims.append(claims.programs(programs.programs, strict=_shares_programs(bench, params)))
         with progress.stage("write", 1, unit="folder") as advance:
-            files = write_evidence(job, bench, gate, decided=decided, runs=runs)
+            files = write_evidence(job, bench, gate, decided=decided, runs=runs, claims=ledger.claims)
             advance(1)
     # A clock's number is never the same twice, and results.parquet is: it stands in the summary.
     timings = progress.timings | {"whole run, CPU": time.process_time() - begin}

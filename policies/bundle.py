@@ -1,35 +1,52 @@
 """A vetted policy as a directory that production reads with NumPy alone.
 
-`manifest.json` says what the policy is, what it may do and why it was let out;
-`policy.json` is what it learned, in float64. Loading checks every byte against the
-manifest and every bound against the lattice. The same request id gets the same answer
-from every copy. Digests find accidents and edits; they are not a signature.
+`manifest.json` says what the policy is, what it may do, why it was let out, and what it answers to golden requests;
+`policy.json` is what it learned, in float64; `policy.onnx` the same as a graph for other languages; `MODEL_CARD.md`
+the manifest for readers; `manifest.sig` the signature. Loading checks every byte against the manifest, every bound
+against the lattice, the evidence against its rule, and asks the golden requests again. The same request id gets the
+same answer from every copy.
 
-    python -m policies.bundle recommend DIR --context FILE --request-id ID
-    python -m policies.bundle verify DIR
-    python -m policies.bundle show DIR
+    python -m policies.bundle verify|show|recommend|diff|bench DIR
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from envs.tasks import TaskFeatures, parse_task
-from policies.bundle_files import read_folder, write_folder
+from envs.tasks import TaskFeatures
+from policies.bundle_files import publish_folder, read_folder, write_folder
+from policies.evidence import check_evidence
 from policies.frozen import FrozenPolicy, Recommendation
+from policies.golden import requests
 from policies.learned import read_learned
-from policies.manifest import MANIFEST, POLICY, render, sha256
-from policies.manifest_reader import MAX_BYTES, read_files, read_manifest
-from policies.strict_json import BundleError, parse
+from policies.manifest import CARD, GRAPH, MANIFEST, POLICY, SIGNATURE, render, sealed, sha256
+from policies.manifest_reader import LIMITS, read_files, read_manifest
+from policies.model_card import render_card
+from policies.onnx_scan import scan
+from policies.refusals import BundleError, IntegrityError, MismatchError, SignatureError
+from policies.release import Release
+from policies.signing import DIGEST_ONLY, SIGNATURE_BYTES, Signer, Trust, check_signature
+from policies.strict_json import Node, parse, pretty
 
-__all__ = ["BundleError", "LoadedPolicy", "load", "main", "write_bundle"]
+__all__ = [
+    "DIGEST_ONLY",
+    "BundleError",
+    "LoadedPolicy",
+    "Trust",
+    "load",
+    "publish_bundle",
+    "read_candidate",
+    "write_candidate",
+]
 
-REFUSED = 2
+MAX_MANIFEST = 1 << 24  # bytes: 1,024 golden cases of 256 slots are 2 MB
+_SIZES = {MANIFEST: MAX_MANIFEST, POLICY: LIMITS[POLICY], CARD: LIMITS[CARD], GRAPH: LIMITS[GRAPH]}
+_SIZES |= {SIGNATURE: SIGNATURE_BYTES}
+_UNSIGNED = "digest only: the bytes are those of its manifest; nobody vouches for who wrote it"
 
 
 @dataclass(frozen=True)
@@ -40,138 +57,173 @@ class LoadedPolicy:
         policy: what answers.
         digest: of the manifest, and through it of every byte of the bundle.
         manifest: as plain values: evidence, bounds, versions.
+        release: name, version, evidence, approvals and waivers.
+        trust: in words, who vouches for it.
     """
 
     policy: FrozenPolicy
     digest: str
     manifest: Mapping[str, Any]
+    release: Release
+    trust: str
 
     def recommend(
-        self, task: TaskFeatures, task_type: str, request_id: str, *, prices: tuple[float, float] = (1.0, 1.0)
+        self,
+        features: TaskFeatures | Mapping[str, object],
+        task_type: str,
+        request_id: str,
+        *,
+        prices: Sequence[float] = (1.0, 1.0),
     ) -> Recommendation:
-        """Parameters for one request; the same request id and prices always get the same answer.
-
-        Args:
-            task: what is known of the request.
-            task_type: its task type.
-            request_id: 1 to 1024 bytes of UTF-8.
-            prices: as `FrozenPolicy.recommend`.
-
-        Raises:
-            ValueError: an unknown task type, model or request id, as `FrozenPolicy.recommend`.
-            TypeError: a request id that is not text.
-        """
-        return self.policy.recommend(task, task_type, request_id, prices=prices)
+        """Parameters for one request, as `FrozenPolicy.recommend`: never an exception for bad data."""
+        return self.policy.recommend(features, task_type, request_id, prices=prices)
 
 
-def write_bundle(
-    path: str | PathLike[str], policy: FrozenPolicy, *, version: str, evidence: Mapping[str, object]
-) -> str:
-    """Write a bundle, read it back, and only then give it its name.
+def load(path: str | PathLike[str], *, trust: Trust, now: datetime | None = None) -> LoadedPolicy:
+    """Read and check a bundle.
+
+    Args:
+        path: its folder, or a store's `current`.
+        trust: what the caller accepts; `DIGEST_ONLY` asks for no signature.
+        now: the time by which waivers are judged, with its zone; None for this machine's clock.
+
+    Raises:
+        BundleError: anything that export would not have written, or that the caller does not trust; its type says
+            which, its message names file, field, what was got and what was needed.
+        ModuleNotFoundError: keys are trusted and the extra `signing` is missing.
+    """
+    found = _read(Path(path), trust)
+    check_evidence(found.release.evidence, found.release.waivers, now=now or datetime.now(UTC), file=MANIFEST)
+    return found
+
+
+def read_candidate(path: str | PathLike[str]) -> LoadedPolicy:
+    """A candidate as a vetting run left it: every check of `load` but the evidence's rule.
+
+    Raises:
+        BundleError: as `load`.
+    """
+    return _read(Path(path), DIGEST_ONLY)
+
+
+def _read(path: Path, trust: Trust) -> LoadedPolicy:
+    raw = read_folder(path, _SIZES, optional=(GRAPH, SIGNATURE))
+    said = _UNSIGNED
+    if trust.keys:
+        key = check_signature(raw[MANIFEST], raw.get(SIGNATURE), keys=trust.keys, file=SIGNATURE)
+        said = f"signed by the key {key.hex()}"
+    root = parse(raw[MANIFEST], MANIFEST)
+    listed = read_files(root)
+    _same_bytes(listed, raw)
+    learned = read_learned(raw[POLICY], file=POLICY)
+    others = {name: raw[name] for name in listed if name != CARD}
+    policy, release = read_manifest(root, learned, files=others, card=raw[CARD])
+    if GRAPH in raw:
+        scan(raw[GRAPH], file=GRAPH, d=policy.spec.d, k=policy.spec.k)
+    manifest = {name: node.value for name, node in root.mapping().items()}
+    found = LoadedPolicy(policy, str(manifest["digest"]), manifest, release, said)
+    _check_trust(root, found, trust)
+    return found
+
+
+def _same_bytes(listed: Mapping[str, tuple[str, int]], raw: Mapping[str, bytes]) -> None:
+    """Refuse a file that the manifest does not name, and bytes that are not those it names."""
+    for name in raw:
+        if name not in listed and name not in (MANIFEST, SIGNATURE):
+            raise IntegrityError(name, got="is there", needed=f"no such file: {MANIFEST} does not name it")
+    for name, (digest, size) in listed.items():
+        if name not in raw:
+            raise IntegrityError(name, got="is missing", needed=f"the file that {MANIFEST} names")
+        if len(raw[name]) != size:
+            raise IntegrityError(name, got=f"has {len(raw[name])} bytes", needed=f"{size}, as {MANIFEST} says")
+        if sha256(raw[name]) != digest:
+            got = f"sha256 is {sha256(raw[name])}"
+            raise IntegrityError(name, got=got, needed=f"{digest}, as {MANIFEST} says")
+
+
+def _check_trust(root: Node, found: LoadedPolicy, trust: Trust) -> None:
+    for section, wanted in (("features", trust.features), ("actions", trust.actions)):
+        got = found.manifest[section]["fingerprint"]
+        if wanted and got != wanted:
+            raise MismatchError(root.file, f"{section}.fingerprint", got=got, needed=f"{wanted}, the caller's")
+    for digest in (found.digest, found.policy.digest):
+        if digest in trust.quarantined:
+            raise SignatureError(root.file, "digest", got=digest, needed="one that is not quarantined")
+
+
+def _files(
+    policy: FrozenPolicy, release: Release, *, graph: bytes | None = None, sign: Signer | None = None
+) -> tuple[dict[str, bytes], str]:
+    """The content of every file of a bundle, and its digest."""
+    others = {POLICY: policy.text} | ({GRAPH: graph} if graph is not None else {})
+    body = render(policy, release, golden=requests(policy), files=others)
+    card = render_card(body).encode()
+    manifest = sealed(body, card)
+    text = (pretty(manifest) + "\n").encode("ascii")
+    signed = {SIGNATURE: sign(text)} if sign is not None else {}
+    return {MANIFEST: text, **others, CARD: card, **signed}, str(manifest["digest"])
+
+
+def write_candidate(path: str | PathLike[str], policy: FrozenPolicy, release: Release) -> str:
+    """Write what a vetting run leaves, whatever its verdict, read it back, and only then give it its name.
+
+    It has the form of a bundle, so that `load` takes one whose evidence carries it and refuses any other.
 
     Args:
         path: the directory to make; must not exist yet.
-        policy: what is let out.
-        version: of the code that writes.
-        evidence: why it was let out: plain numbers, text, lists and mappings.
+        policy: what was vetted.
+        release: its words.
 
     Returns:
-        The bundle's digest.
+        Its digest.
 
     Raises:
         FileExistsError: something stands at `path`.
+        BundleError: what was written can't be read back.
         ValueError: a number that is not finite.
-        TypeError: evidence that JSON can't hold.
     """
-    manifest = render(policy, version=version, evidence=evidence)
-    text = json.dumps(manifest, indent=2, allow_nan=False) + "\n"
-    write_folder(Path(path), {MANIFEST: text.encode("ascii"), POLICY: policy.text}, check=load)
-    return str(manifest["digest"])
+    files, digest = _files(policy, release)
+    write_folder(Path(path), files, check=read_candidate)
+    return digest
 
 
-def load(path: str | PathLike[str]) -> LoadedPolicy:
-    """Read and check a bundle.
-
-    Raises:
-        BundleError: anything that `write_bundle` would not have written; the message names file,
-            field, what was got and what was needed.
-    """
-    raw = read_folder(Path(path), (MANIFEST, POLICY), max_bytes=MAX_BYTES)
-    root = parse(raw[MANIFEST], MANIFEST)
-    for name, (digest, size) in read_files(root).items():
-        if len(raw[name]) != size:
-            raise BundleError(f"{name}: has {len(raw[name])} bytes, need {size}, as {MANIFEST} says")
-        if sha256(raw[name]) != digest:
-            raise BundleError(f"{name}: sha256 is {sha256(raw[name])}, need {digest}, as {MANIFEST} says")
-    policy = read_manifest(root, read_learned(raw[POLICY], file=POLICY))
-    manifest = {name: node.value for name, node in root.mapping().items()}
-    return LoadedPolicy(policy, str(manifest["digest"]), manifest)
-
-
-def _recommend(options: argparse.Namespace) -> str:
-    bundle, file = load(options.bundle), Path(options.context)
-    record = {name: node.value for name, node in parse(file.read_bytes(), str(file)).mapping().items()}
-    task_type = record.pop("task_type", None)
-    if not isinstance(task_type, str):
-        need = f"one of {', '.join(bundle.policy.task_types)}"
-        raise BundleError(f"{file}: task_type = {task_type!r}, need {need}")
-    try:
-        found = bundle.recommend(parse_task(record), task_type, options.request_id)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"{file}: {error}") from None
-    answer = {
-        "request_id": options.request_id,
-        "parameters": found.parameters,
-        "propensity": found.propensity,
-        "action_id": found.action_id,
-        "uniform": found.uniform,
-        "policy_digest": found.policy_digest,
-        "reason": found.reason,
-    }
-    return json.dumps(answer, indent=2)
-
-
-def _verify(options: argparse.Namespace) -> str:
-    bundle = load(options.bundle)
-    return f"valid: {bundle.policy.kind}, policy digest {bundle.policy.digest}, bundle digest {bundle.digest}"
-
-
-def _show(options: argparse.Namespace) -> str:
-    return json.dumps(load(options.bundle).manifest, indent=2)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m policies.bundle", description="Ask or check a policy bundle.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    actions = {
-        "recommend": (_recommend, "print parameters and their propensity for one request, as JSON"),
-        "verify": (_verify, "check every file, digest and bound"),
-        "show": (_show, "check, then print the manifest"),
-    }
-    for name, (action, what) in actions.items():
-        command = commands.add_parser(name, help=what, description=what)
-        command.set_defaults(action=action)
-        command.add_argument("bundle", metavar="DIR", help="the bundle's directory")
-        if action is _recommend:
-            command.add_argument("--context", required=True, metavar="FILE", help="task features and task_type, JSON")
-            command.add_argument("--request-id", required=True, metavar="ID", help="same id, same answer")
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Do what a command line asks: 0 when done, 2 when something was refused (one line says what).
+def publish_bundle(
+    store: str | PathLike[str],
+    policy: FrozenPolicy,
+    *,
+    release: Release,
+    graph: bytes | None,
+    sign: Signer | None,
+    now: datetime,
+) -> Path:
+    """Write a bundle into a store, load it back, and make it the store's current one.
 
     Args:
-        argv: the words after the program's name; those of this process by default.
+        store: a folder of bundles, made if missing.
+        policy: what is let out.
+        release: its words; evidence that does not carry the policy, without a waiver, is refused.
+        graph: policy.onnx; None to leave it out.
+        sign: makes the signature; None for a digest-only bundle.
+        now: the time by which waivers are judged.
+
+    Returns:
+        The bundle's folder, NAME-VERSION-DIGEST.
+
+    Raises:
+        EvidenceError: the evidence does not carry the policy, or a waiver has ended.
+        BundleError: what was written can't be read back.
+        ValueError: a number that is not finite.
     """
-    options = _parser().parse_args(argv)
-    try:
-        print(options.action(options))
-    except (OSError, ValueError) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return REFUSED
-    return 0
+    files, digest = _files(policy, release, graph=graph, sign=sign)
+    name = f"{release.name}-{release.version}-{digest[:16]}"
+
+    def check(draft: Path) -> None:
+        load(draft, trust=DIGEST_ONLY, now=now)
+
+    return publish_folder(Path(store), name, files, check=check)
 
 
 if __name__ == "__main__":
+    from policies.bundle_commands import main  # the commands import this module
+
     sys.exit(main())

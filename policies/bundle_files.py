@@ -2,61 +2,68 @@
 
 Reading refuses a missing or unknown file, a link, a folder and anything oversized, and
 never follows a link between the look and the read. Writing fills a hidden folder beside
-the target, lets the caller check it, and renames it: readers see all of it or nothing.
+the target, lets the caller check it, and renames it: readers see all of it or nothing. A store
+holds bundles side by side and a link, `current`, that moves in one step from one to the next.
 """
 
 import os
+import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from envs.targets import nearest
-from policies.strict_json import BundleError
+from policies.refusals import FolderError
 
-__all__ = ["read_folder", "write_folder"]
+__all__ = ["CURRENT", "publish_folder", "read_folder", "write_folder"]
 
+CURRENT = "current"  # the link of a store that names the bundle in use
+_DRAFT, _LOCK = ".draft-", ".lock"
 _NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
-def read_folder(path: Path, names: tuple[str, ...], *, max_bytes: int) -> dict[str, bytes]:
+def read_folder(path: Path, limits: Mapping[str, int], *, optional: tuple[str, ...] = ()) -> dict[str, bytes]:
     """The content of a folder that holds exactly these files.
 
     Args:
-        path: the folder; may itself be a link, as in a deployment's `current`.
-        names: the files it must hold.
-        max_bytes: of one file.
+        path: the folder; may itself be a link, as a store's `current`.
+        limits: the files it holds -> their largest size in bytes.
+        optional: those of them that may be missing.
 
     Raises:
-        BundleError: no folder, a missing or unknown file, a link, not a plain file, too large.
+        FolderError: no folder, a missing or unknown file, a link, not a plain file, too large.
     """
     if not path.is_dir():
-        raise BundleError(f"{path}: {'is a file' if path.exists() else 'does not exist'}, need a bundle's folder")
-    found = sorted(entry.name for entry in os.scandir(path))
-    for name in found:
-        if name not in names:
-            raise BundleError(f"{path}: unknown file {name!r}, need {' and '.join(names)} alone{nearest(name, names)}")
-    for name in names:
-        if name not in found:
-            raise BundleError(f"{path}: file {name!r} is missing")
-    return {name: _read(path / name, max_bytes) for name in names}
+        found = "is a file" if path.exists() else "does not exist"
+        raise FolderError(str(path), got=found, needed="a bundle's folder")
+    present = sorted(entry.name for entry in os.scandir(path))
+    for name in present:
+        if name not in limits:
+            got = f"has the unknown file {name!r}{nearest(name, limits)}"
+            raise FolderError(str(path), got=got, needed=f"{', '.join(limits)} alone")
+    for name in limits:
+        if name not in present and name not in optional:
+            raise FolderError(str(path), got=f"lacks {name!r}", needed="every file that its manifest names")
+    return {name: _read(path / name, limits[name]) for name in limits if name in present}
 
 
 def _read(file: Path, max_bytes: int) -> bytes:
     if file.is_symlink():
-        raise BundleError(f"{file.name}: is a link to {os.readlink(file)!r}, need a plain file")
+        raise FolderError(file.name, got=f"is a link to {os.readlink(file)!r}", needed="a plain file")
     try:
         handle = os.open(file, os.O_RDONLY | _NO_LINKS)
     except OSError as error:
-        raise BundleError(f"{file.name}: can't be read ({error.strerror}), need a plain file") from None
+        raise FolderError(file.name, got=f"can't be read ({error.strerror})", needed="a plain file") from None
     try:
         facts = os.fstat(handle)
         if not stat.S_ISREG(facts.st_mode):
-            raise BundleError(f"{file.name}: is not a plain file")
+            raise FolderError(file.name, got="is a folder or a device", needed="a plain file")
         if facts.st_size > max_bytes:
-            raise BundleError(f"{file.name}: has {facts.st_size} bytes, need at most {max_bytes}")
+            raise FolderError(file.name, got=f"has {facts.st_size} bytes", needed=f"at most {max_bytes}")
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read()
+            return stream.read(facts.st_size + 1)
     finally:
         os.close(handle)
 
@@ -75,7 +82,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Pat
     if os.path.lexists(path):
         raise FileExistsError(f"{path} exists; a bundle is never written over, choose another place")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as hidden:
+    with tempfile.TemporaryDirectory(prefix=_DRAFT, dir=path.parent) as hidden:
         draft = Path(hidden) / path.name
         draft.mkdir()
         for name, raw in files.items():
@@ -84,12 +91,56 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Pat
                 stream.flush()
                 os.fsync(stream.fileno())
         check(draft)
+        _settle(draft)
         os.rename(draft, path)
     _settle(path.parent)
 
 
+def publish_folder(store: Path, name: str, files: Mapping[str, bytes], *, check: Callable[[Path], object]) -> Path:
+    """Add a folder to a store and make it the current one; a kill at any moment leaves the old or the new one.
+
+    What an earlier writer left unfinished is swept away: one writer at a time holds the store's lock. A folder of
+    this name that is there already is checked and made current as it stands.
+
+    Args:
+        store: made if missing.
+        name: of the new folder, which must name its content (a digest), as it is never written over.
+        files: name -> content.
+        check: as `write_folder`.
+
+    Returns:
+        The folder.
+    """
+    store.mkdir(parents=True, exist_ok=True)
+    with _locked(store):
+        for left in store.glob(f"{_DRAFT}*"):
+            left.unlink() if left.is_symlink() else shutil.rmtree(left)
+        if (store / name).is_dir():
+            check(store / name)
+        else:
+            write_folder(store / name, files, check=check)
+        link = store / f"{_DRAFT}{CURRENT}"
+        link.symlink_to(name, target_is_directory=True)
+        os.replace(link, store / CURRENT)
+        _settle(store)
+    return store / name
+
+
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """One writer at a time, where the system has advisory locks; they end with their process."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl  # POSIX alone has it
+
+    with open(store / _LOCK, "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def _settle(folder: Path) -> None:
-    """Make a rename last through a power cut, where the system can."""
+    """Make what changed in a folder last through a power cut, where the system can."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

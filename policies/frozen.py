@@ -1,17 +1,20 @@
 """A policy that no longer learns: all that one recommendation needs, and the recommendation.
 
-The uniform behind a draw is a keyed hash of the request id, so the same id gets the same
-answer from every copy of a policy, and a log row can be derived again. The masses are
-those of `policies.decide.weigh`, the function that simulation uses. Time stands still: a policy
-whose exploration decays explores for ever as it did after the evaluations seen before it froze,
-none unless told; what a gate has judged was judged, and is served, at none.
+The same request id gets the same answer from every copy. The masses are those of
+`policies.decide.weigh`, the function that simulation uses, recorded once and played back (`policies.serving`).
+Bad data in a request is no exception: it gets the approved parameters of its task type, or the fallback where the
+task type itself is unknown, and the reason. Time stands still: a policy whose exploration decays explores for ever
+as it did after the evaluations seen before it froze, none unless told; what a gate has judged was judged, and is
+served, at none.
 """
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,63 +23,74 @@ from envs.lattice import Lattice
 from envs.targets import nearest
 from envs.tasks import FeatureSpec, TaskFeatures, encode
 from envs.world import Scenario
-from policies.base import Decision, Spec, Window
+from policies.base import Decision, Policy, Spec, Window
 from policies.build import BoundedPolicy, learner_policy, ready
-from policies.constraints import Bounds, Reason, legal, window
-from policies.decide import weigh
+from policies.constraints import Bounds, Reason, legal, start
+from policies.decide import asked_in
 from policies.digest import kind_of, policy_text
-from policies.masses import TOTAL, draw_slot
+from policies.masses import TOTAL
+from policies.request import read_prices, read_task, request_seed, request_uniform
+from policies.serving import Server, drawn, prepare
 
-__all__ = ["FrozenPolicy", "Recommendation", "freeze_policy", "request_uniform"]
+__all__ = ["REQUEST", "FrozenPolicy", "Recommendation", "freeze_policy"]
 
-MAX_REQUEST_ID = 1024  # bytes
+REQUEST = "gen_ai.request."  # OpenTelemetry's prefix of generation parameters
+MAX_STOPS = 16  # stop sequences of a task type
+MAX_STOP = 256  # characters of one
+_PAIR = (1.0, 1.0)
 
 
-class Recommendation(NamedTuple):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recommendation:
     """One answer, with all that a log row needs of it.
 
     Attributes:
-        parameters: generation parameters under their names.
+        parameters: generation parameters under their OpenTelemetry names, `gen_ai.request.seed` and
+            `gen_ai.request.stop_sequences` among them; no seed where the request id was bad.
         action_id: their id on the lattice.
         propensity: their probability, mass / 2^20.
         masses: (k,) integer masses of the window, summing to 2^20.
-        uniform: integer in [0, 2^20) they were drawn with.
+        uniform: integer in [0, 2^20) they were drawn with; None where nothing was drawn.
         policy_digest: who answered.
-        reason: in words.
         window: the (k,) actions that could be chosen; its centre is the approved action.
+        refusal: why the request was not put to the policy; empty where it was.
     """
 
-    parameters: dict[str, float | int | str]
+    parameters: dict[str, Any]
     action_id: int
     propensity: float
     masses: NDArray[np.int32]
-    uniform: int
+    uniform: int | None
     policy_digest: str
-    reason: str
     window: Window
+    refusal: str = ""
+    _slot: int = field(repr=False)
+    _decision: Decision | None = field(repr=False)
+    _policy: "FrozenPolicy" = field(repr=False)
 
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """(k,) probability of every action of the window; they sum to exactly 1."""
+        return self.masses / TOTAL
 
-def request_uniform(request_id: str, digest: str) -> int:
-    """The integer in [0, 2^20) that belongs to a request and a policy: 64 bits of keyed blake2b, modulo.
+    @cached_property
+    def reason(self) -> str:
+        """In words: what was chosen against the approved parameters, and from how many; or why nothing was chosen."""
+        return self.refusal or self._policy.explain(self.window, self.masses, self._slot)
 
-    Args:
-        request_id: 1 to 1024 bytes of UTF-8.
-        digest: the policy's, 64 hex digits.
+    @cached_property
+    def confidence(self) -> float | None:
+        """The policy's own probability, in [0, 1], that this action is worth at least the approved one.
 
-    Raises:
-        ValueError: an empty, overlong or unencodable id.
-        TypeError: an id that is not text.
-
-    >>> request_uniform("r-1", "00" * 32) == request_uniform("r-1", "00" * 32)
-    True
-    """
-    if not isinstance(request_id, str):
-        raise TypeError(f"request_id = {request_id!r}, need text")
-    raw = request_id.encode("utf-8", "replace")
-    if not 0 < len(raw) <= MAX_REQUEST_ID or raw.decode() != request_id:
-        raise ValueError(f"request_id = {request_id[:40]!r}, need 1 to {MAX_REQUEST_ID} bytes of UTF-8")
-    keyed = hashlib.blake2b(raw, digest_size=8, key=bytes.fromhex(digest), person=b"guardband.draw")
-    return int.from_bytes(keyed.digest(), "big") % TOTAL
+        The share of its posterior draws in which that holds; None where the policy has no posterior, or was not asked.
+        """
+        policy, asked = self._policy, self._decision
+        if asked is None or policy.learner.belief is None:
+            return None
+        ids = np.stack([self.window.action_ids[self._slot], self.window.action_ids[self.window.incumbent]])
+        held = policy.learner.belief(policy.numbers, policy.state, asked_in(asked), self.window.action_ids)
+        here, home = held.draws[self._slot], held.draws[self.window.incumbent]
+        return 1.0 if ids[0] == ids[1] else float(np.mean(here >= home))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +108,8 @@ class FrozenPolicy:
         lattice: the actions.
         reward_span: width of the declared reward range; ties are told in its unit.
         seen: (tasks,) evaluations of each task type before it froze: the time of every answer.
+        fallback: action id of the answer where the task type is unknown.
+        stops: (tasks) stop sequences that the answer carries.
 
     Raises:
         ValueError: parts that do not fit each other, or an approved action that is outside the
@@ -110,6 +126,8 @@ class FrozenPolicy:
     lattice: Lattice
     reward_span: float
     seen: NDArray[np.int32]
+    fallback: int
+    stops: tuple[tuple[str, ...], ...]
 
     def __post_init__(self) -> None:
         """Refuse what could not answer, or would answer out of bounds."""
@@ -123,6 +141,21 @@ class FrozenPolicy:
                 f"approved of {name!r} = {action} ({self.lattice.parameters(int(action))}), "
                 "need an action within the hard limits that the world has recorded"
             )
+        self._check_rest()
+
+    def _check_rest(self) -> None:
+        if not 0 <= self.fallback < self.lattice.size:
+            raise ValueError(f"fallback = {self.fallback}, need an action id in [0, {self.lattice.size})")
+        point = self.lattice.decode(np.array([self.fallback]))[0]
+        if np.any((point < self.limits.lowest) | (point > self.limits.highest)):
+            raise ValueError(
+                f"fallback = {self.fallback} ({self.lattice.parameters(self.fallback)}), "
+                "need an action within the hard limits"
+            )
+        for name, words in zip(self.task_types, self.stops, strict=True):
+            if len(words) > MAX_STOPS or not all(0 < len(word) <= MAX_STOP for word in words):
+                need = f"at most {MAX_STOPS} sequences of 1 to {MAX_STOP} characters"
+                raise ValueError(f"stop sequences of {name!r} = {list(words)!r:.60}, need {need}")
 
     def _check_shapes(self) -> None:
         n_tasks, axes = len(self.task_types), len(self.lattice.axes)
@@ -133,6 +166,7 @@ class FrozenPolicy:
             "task_types, distinct": (len(set(self.task_types)), n_tasks),
             "approved.shape": (np.shape(self.approved), (n_tasks,)),
             "seen.shape": (np.shape(self.seen), (n_tasks,)),
+            "stops, one tuple per task type": (len(self.stops), n_tasks),
             "limits.recorded.shape": (np.shape(self.limits.recorded), (n_tasks, self.lattice.size)),
             "limits.stride.shape": (np.shape(self.limits.stride), (axes, max(self.lattice.shape))),
             **{f"limits.{name}.shape": (np.shape(getattr(self.limits, name)), (axes,)) for name in Bounds._fields[:3]},
@@ -170,46 +204,129 @@ class FrozenPolicy:
         """Its identity, the sha256 of `text`, as `policies.digest.policy_digest`."""
         return hashlib.sha256(self.text).hexdigest()
 
+    @cached_property
+    def learner(self) -> Policy:
+        """The learner's functions."""
+        return learner_policy(self.params, self.spec.lean())
+
+    @cached_property
+    def server(self) -> Server:
+        """What answers: its windows and programs, made ready once."""
+        return prepare(self)
+
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """Per task type, what may be chosen."""
+        return self.server.windows
+
+    @cached_property
+    def _named(self) -> dict[int, dict[str, Any]]:
+        """The parameters of actions that were sent before, under their OpenTelemetry names."""
+        return {}
+
+    def decision(self, task: TaskFeatures, index: int, prices: NDArray[np.float64]) -> Decision:
+        """What the learner is asked about a request of one task type.
+
+        Raises:
+            ValueError: a model that the features do not list.
+        """
+        known = np.int32(self.seen[index]), np.float64(self.reward_span), prices
+        return Decision(encode(task, self.features), np.int32(index), *known, self.windows[index])
+
+    def masses(self, asked: Decision) -> NDArray[np.int32]:
+        """(k,) integer masses of a decision, summing to 2^20."""
+        return self.server.weigh(asked.features, int(asked.task), asked.prices)
+
     def recommend(
-        self, task: TaskFeatures, task_type: str, request_id: str, *, prices: tuple[float, float] = (1.0, 1.0)
+        self,
+        features: TaskFeatures | Mapping[str, object],
+        task_type: str,
+        request_id: str,
+        *,
+        prices: Sequence[float] = _PAIR,
     ) -> Recommendation:
         """Parameters for one request; the same request id always gets the same answer.
 
+        Never an exception, whatever is sent: a request that can't be read gets the approved parameters of its task
+        type, or the fallback where that is unknown, with propensity 1 and the reason.
+
         Args:
-            task: what is known of the request.
+            features: what is known of the request, as `envs.tasks.TaskFeatures` or its fields by name.
             task_type: its task type.
             request_id: 1 to 1024 bytes of UTF-8.
             prices: input and output token prices now, relative to those the policy was built with; only
                 policies that know prices listen.
-
-        Raises:
-            ValueError: an unknown task type (the nearest is named), a model that the features do
-                not list, or a bad request id.
-            TypeError: a request id that is not text.
         """
-        if task_type not in self.task_types:
-            near = nearest(task_type, self.task_types)
-            raise ValueError(f"task_type = {task_type!r}, need one of {', '.join(self.task_types)}{near}")
-        uniform = request_uniform(request_id, self.digest)
-        index = np.int32(self.task_types.index(task_type))
-        held = window(self.spec, self.limits, self.approved[index], index)
-        known = np.int32(self.seen[index]), np.float64(self.reward_span), np.array(prices, np.float64)
-        asked = Decision(encode(task, self.features), index, *known, held)
-        masses = weigh(learner_policy(self.params, self.spec.lean()), self.numbers, self.state, asked)
-        slot = int(draw_slot(masses, np.int32(uniform)))
-        action = int(held.action_ids[slot])
+        if not isinstance(task_type, str) or task_type not in self.task_types:
+            near = nearest(task_type, self.task_types) if isinstance(task_type, str) else ""
+            known = ", ".join(self.task_types)
+            return self._settled(None, request_id, f"task_type = {task_type!r:.60}, need one of {known}{near}")
+        index = self.task_types.index(task_type)
+        try:
+            asked = self.decision(read_task(features), index, read_prices(prices))
+            uniform = request_uniform(request_id, self.digest)
+        except (TypeError, ValueError) as error:
+            return self._settled(index, request_id, str(error))
+        masses = self.masses(asked)
+        slot = drawn(masses, uniform)
+        action = int(asked.window.action_ids[slot])
         return Recommendation(
-            parameters=self.lattice.parameters(action),
+            parameters=self.sent(action, index, request_id),
             action_id=action,
             propensity=int(masses[slot]) / TOTAL,
             masses=masses,
             uniform=uniform,
             policy_digest=self.digest,
-            reason=self._reason(held, masses, slot),
-            window=held,
+            window=asked.window,
+            _slot=slot,
+            _decision=asked,
+            _policy=self,
         )
 
-    def _reason(self, held: Window, masses: NDArray[np.int32], slot: int) -> str:
+    def _settled(self, index: int | None, request_id: str, why: str) -> Recommendation:
+        """What a request gets that can't be put to the policy."""
+        if index is None:
+            one = np.array([self.fallback], np.int32)
+            held = Window(one, np.ones(1, np.bool_), np.zeros(1, np.int32), np.int32(0))
+        else:
+            held = self.windows[index]
+        slot = int(held.incumbent)
+        masses = np.zeros(len(held.action_ids), np.int32)
+        masses[slot] = TOTAL
+        action = int(held.action_ids[slot])
+        return Recommendation(
+            parameters=self.sent(action, index, request_id),
+            action_id=action,
+            propensity=1.0,
+            masses=masses,
+            uniform=None,
+            policy_digest=self.digest,
+            window=held,
+            refusal=f"{'fallback' if index is None else 'approved parameters'}: " + " ".join(why.split()),
+            _slot=slot,
+            _decision=None,
+            _policy=self,
+        )
+
+    def sent(self, action: int, index: int | None, request_id: str) -> dict[str, Any]:
+        """Generation parameters under their OpenTelemetry names, a fresh mapping.
+
+        Args:
+            action: its id.
+            index: of the task type; None where it is unknown.
+            request_id: whose seed goes along; none where it is bad.
+        """
+        if action not in self._named:
+            self._named[action] = {REQUEST + name: value for name, value in self.lattice.parameters(action).items()}
+        named = self._named[action].copy()
+        named[REQUEST + "stop_sequences"] = list(self.stops[index]) if index is not None else []
+        with suppress(
+            TypeError, ValueError
+        ):  # a bad id: its answer says so, and a made-up seed would look like a good one
+            named[REQUEST + "seed"] = request_seed(request_id)
+        return named
+
+    def explain(self, held: Window, masses: NDArray[np.int32], slot: int) -> str:
         """What was chosen against the approved parameters, and from how many."""
         home, there = (self.lattice.parameters(int(held.action_ids[s])) for s in (held.incumbent, slot))
         moved = [f"{name} {_told(home[name])} -> {_told(there[name])}" for name in home if home[name] != there[name]]
@@ -231,6 +348,7 @@ def freeze_policy(
     state: Any,
     approved: NDArray[np.int32] | None = None,
     seen: NDArray[np.int32] | None = None,
+    stops: Mapping[str, Sequence[str]] | None = None,
 ) -> FrozenPolicy:
     """A bounded policy as it stands: what it has learned and what is approved.
 
@@ -241,10 +359,16 @@ def freeze_policy(
         approved: (tasks,) approved actions; None for the start of `bounded`.
         seen: (tasks,) evaluations so far (`BoundedState.seen`), None for none: the time at which a policy that
             depends on it was judged.
+        stops: task type -> stop sequences that its answers carry; none where a task type is not named.
 
     Raises:
         ValueError: as `FrozenPolicy`.
     """
+    names = scenario.population.names
+    unknown = sorted(set(stops or {}) - set(names))
+    if unknown:
+        near = nearest(unknown[0], names)
+        raise ValueError(f"stop sequences of {unknown[0]!r}, need task types among {', '.join(names)}{near}")
     inner = state if state == () else type(state)(*(_exact(leaf) for leaf in state))
     limits = Bounds(*(np.asarray(leaf) for leaf in bounded.params.limits))
     return FrozenPolicy(
@@ -253,12 +377,20 @@ def freeze_policy(
         spec=bounded.spec,
         limits=limits,
         approved=np.asarray(bounded.params.start if approved is None else approved, np.int32),
-        task_types=scenario.population.names,
+        task_types=names,
         features=scenario.population.spec,
         lattice=scenario.lattice,
-        reward_span=scenario.reward_span,
-        seen=np.zeros(len(scenario.population.names), np.int32) if seen is None else np.asarray(seen, np.int32),
+        reward_span=float(scenario.reward_span),
+        seen=np.zeros(len(names), np.int32) if seen is None else np.asarray(seen, np.int32),
+        fallback=_fallback(start(scenario.lattice, limits, scenario.baseline)),
+        stops=tuple(tuple((stops or {}).get(name, ())) for name in names),
     )
+
+
+def _fallback(starts: NDArray[np.int32]) -> int:
+    """The commonest start of the task types, the lowest id among equals: what production did before."""
+    ids, counts = np.unique(starts, return_counts=True)
+    return int(ids[np.argmax(counts)])
 
 
 def _exact(leaf: Any) -> NDArray[Any]:

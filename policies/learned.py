@@ -23,9 +23,10 @@ from policies.base import MAX_WINDOW, Spec
 from policies.build import learner_policy, ready
 from policies.digest import LEARNERS, SOFTENED
 from policies.features import n_features
+from policies.refusals import FormatError
 from policies.softened import SHARPNESS, bare
 from policies.softened import Params as SoftenedParams
-from policies.strict_json import BundleError, Node, parse
+from policies.strict_json import Node, parse
 
 __all__ = ["Learned", "read_learned"]
 
@@ -56,7 +57,7 @@ def read_learned(raw: bytes, *, file: str) -> Learned:
         file: its name, for messages.
 
     Raises:
-        BundleError: anything that `policy_text` would not have written.
+        FormatError: anything that `policy_text` would not have written.
     """
     kind, parameters, spec_node, state_node = parse(raw, file).members("kind", "parameters", "spec", "state")
     params = _read_softened(parameters) if kind.value == SOFTENED else _read_learner(kind, parameters)
@@ -67,7 +68,7 @@ def read_learned(raw: bytes, *, file: str) -> Learned:
     try:
         fresh = learner_policy(params, spec.lean()).init(ready(params, spec))
     except ValueError as error:  # a learner that these facts, or this inner learner, cannot make
-        raise BundleError(" ".join(f"{file}: {error}".split())) from None
+        raise FormatError(file, got=str(error), needed="a policy that can be made") from None
     return Learned(params, spec, _read_state(state_node, fresh))
 
 

@@ -12,14 +12,11 @@ from typing import NamedTuple, NoReturn
 import numpy as np
 
 from envs.targets import nearest
+from policies.refusals import BundleError, FormatError
 
-__all__ = ["BundleError", "Node", "canonical", "parse", "plain"]
+__all__ = ["Node", "canonical", "parse", "plain", "pretty"]
 
 _SHOWN = 60  # characters of a value that a message shows
-
-
-class BundleError(ValueError):
-    """A bundle that can't be trusted or used; one line: file, field, what was got, what was needed."""
 
 
 def plain(value: object, where: str) -> object:
@@ -62,6 +59,27 @@ def canonical(value: object) -> bytes:
     return text.encode("ascii")
 
 
+def pretty(value: object, *, width: int = 120, indent: str = "") -> str:
+    """A plain value as JSON for readers: what fits on a line, and every list of numbers, stands on one.
+
+    >>> print(pretty({"a": [1, 2], "b": {"c": 0.1}}, width=20))
+    {
+      "a": [1, 2],
+      "b": {"c": 0.1}
+    }
+    """
+    flat = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    numbers = isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+    if numbers or len(indent) + len(flat) <= width or not isinstance(value, dict | list):
+        return flat
+    inner = indent + "  "
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(name)}: {pretty(child, width=width, indent=inner)}" for name, child in value.items()]
+        return "{\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}}}"
+    lines = [pretty(child, width=width, indent=inner) for child in value]
+    return "[\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}]"
+
+
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -85,16 +103,16 @@ def parse(raw: bytes, file: str) -> "Node":
     """The root of a JSON file.
 
     Raises:
-        BundleError: not UTF-8, not JSON, a duplicate key, a number that is not finite, or nesting
+        FormatError: not UTF-8, not JSON, a duplicate key, a number that is not finite, or nesting
             too deep to read.
     """
     try:
         text = raw.decode("utf-8")
         value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_finite)
     except RecursionError:
-        raise BundleError(f"{file}: nested too deep to read") from None
+        raise FormatError(file, got="is nested too deep", needed="strict JSON") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are of this kind
-        raise BundleError(" ".join(f"{file}: {error}, need strict JSON".split())) from None
+        raise FormatError(file, got=str(error), needed="strict JSON") from None
     return Node(file, "", value)
 
 
@@ -105,11 +123,11 @@ class Node(NamedTuple):
     path: str
     value: object
 
-    def refuse(self, need: str) -> BundleError:
+    def refuse(self, need: str, kind: type[BundleError] = FormatError) -> BundleError:
         """The error for this value: where, what was got, what was needed, on one line."""
         shown = repr(self.value)
         shown = shown if len(shown) <= _SHOWN else shown[: _SHOWN - 3] + "..."
-        return BundleError(" ".join(f"{self.file}: {self.path or 'its content'} = {shown}, need {need}".split()))
+        return kind(self.file, self.path or "its content", got=shown, needed=need)
 
     def _child(self, name: str, value: object) -> "Node":
         return Node(self.file, f"{self.path}.{name}" if self.path else name, value)
@@ -118,7 +136,7 @@ class Node(NamedTuple):
         """The members of a mapping with any keys.
 
         Raises:
-            BundleError: not a mapping.
+            FormatError: not a mapping.
         """
         if not isinstance(self.value, dict):
             raise self.refuse("a JSON object")
@@ -128,22 +146,23 @@ class Node(NamedTuple):
         """The members of a mapping with exactly these keys, in this order.
 
         Raises:
-            BundleError: not a mapping, a missing key, or an unknown one (the nearest is named).
+            FormatError: not a mapping, a missing key, or an unknown one (the nearest is named).
         """
         found = self.mapping()
         for name, child in found.items():
             if name not in names:
-                raise BundleError(f"{self.file}: unknown field {child.path!r}{nearest(name, names)}")
+                got = f"has the unknown field {child.path!r}{nearest(name, names)}"
+                raise FormatError(self.file, got=got, needed=f"{', '.join(names) or 'none'} alone")
         for name in names:
             if name not in found:
-                raise BundleError(f"{self.file}: field {self._child(name, None).path!r} is missing")
+                raise FormatError(self.file, self._child(name, None).path, got="nothing", needed="a value")
         return tuple(found[name] for name in names)
 
     def items(self) -> "tuple[Node, ...]":
         """The items of a list.
 
         Raises:
-            BundleError: not a list.
+            FormatError: not a list.
         """
         if not isinstance(self.value, list):
             raise self.refuse("a list")
@@ -153,7 +172,7 @@ class Node(NamedTuple):
         """A string.
 
         Raises:
-            BundleError: anything else.
+            FormatError: anything else.
         """
         if not isinstance(self.value, str):
             raise self.refuse("text")
@@ -163,18 +182,28 @@ class Node(NamedTuple):
         """A whole number within bounds.
 
         Raises:
-            BundleError: anything else.
+            FormatError: anything else.
         """
         value = self.value
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
             raise self.refuse(f"a whole number in [{lowest}, {highest}]")
         return value
 
+    def truth(self) -> bool:
+        """True or false.
+
+        Raises:
+            FormatError: anything else.
+        """
+        if not isinstance(self.value, bool):
+            raise self.refuse("true or false")
+        return self.value
+
     def number(self) -> float:
         """A finite number, as float64.
 
         Raises:
-            BundleError: anything else.
+            FormatError: anything else.
         """
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self.refuse("a number")

@@ -6,7 +6,6 @@ window is left out of them: it is unsupported mass, reported and never renormali
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +14,9 @@ from numpy.typing import NDArray
 
 from envs.targets import nearest, refuse
 from evaluators.reading.batches import Batch, Facts
-from policies.base import MAX_WINDOW, Decision, Policy, Spec, Window
+from policies.base import MAX_WINDOW, Decision, Spec, Window
 from policies.build import learner_policy, ready
-from policies.bundle import load
-from policies.constraints import window
+from policies.bundle import read_candidate
 from policies.decide import weigh
 from policies.frozen import FrozenPolicy
 from policies.masses import TOTAL
@@ -130,12 +128,14 @@ def _distinct(keys: NDArray[np.uint8]) -> tuple[list[bytes], Ints, Ints]:
 
 
 def bundle_target(folder: Path) -> Target:
-    """A vetted bundle: what production would have answered to each logged request.
+    """A bundle or a vetting run's candidate: what production would have answered to each logged request.
+
+    Judging is not serving: evidence that would not let it out, or an ended waiver, does not matter here.
 
     Raises:
-        BundleError: as `policies.bundle.load`.
+        BundleError: as `policies.bundle.read_candidate`.
     """
-    return Target(f"bundle {folder.name}", _Served(load(folder).policy).table, _nothing)
+    return Target(f"bundle {folder.name}", _Served(read_candidate(folder).policy).table, _nothing)
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,6 @@ class _Served:
 
     policy: FrozenPolicy
     known: dict[bytes, Floats] = field(default_factory=dict)
-
-    @cached_property
-    def _windows(self) -> list[Window]:
-        """The window of each task type."""
-        policy = self.policy
-        return [window(policy.spec, policy.limits, home, np.int32(i)) for i, home in enumerate(policy.approved)]
-
-    @cached_property
-    def _learner(self) -> Policy:
-        return learner_policy(self.policy.params, self.policy.spec.lean())
 
     def table(self, batch: Batch) -> Floats:
         """(n, k) its probabilities on the logged slots.
@@ -191,11 +181,11 @@ class _Served:
         if key not in self.known:
             there, policy, kind = batch.windows, self.policy, np.int32(task)
             assert there is not None and batch.mask is not None
-            held = self._windows[task]
+            held = policy.windows[task]
             asked = Decision(
                 there.features[at], kind, np.int32(policy.seen[task]), np.float64(policy.reward_span), np.ones(2), held
             )
-            masses = weigh(self._learner, policy.numbers, policy.state, asked)
+            masses = policy.masses(asked)
             same = (there.action_ids[at][:, None] == held.action_ids) & batch.mask[at][:, None]
             self.known[key] = same @ (masses / TOTAL)
         return self.known[key]

@@ -1,0 +1,1 @@
+"""Is a bundle what was vetted: do its readers agree, do its checks refuse, is it quick?"""
