@@ -79,8 +79,8 @@ def measure(path: Path, *, trust: Trust, now: datetime | None = None, n_requests
     found = load(path, trust=trust, now=now)
     loads = _cpu_us(lambda _i: load(path, trust=trust, now=now), LOADS)
     state = sum(leaf.nbytes for leaf in leaves(found.policy.state).values())
-    memory, which = resident()
     asked = {name: _ask(found, name, n_requests) for name in found.policy.task_types}
+    memory, which = resident()
     return {
         "policy": {"kind": found.policy.kind, "window": found.policy.spec.k, "context": found.policy.spec.d},
         "requests": n_requests,

@@ -1,7 +1,6 @@
 """The commands of `python -m policies.bundle`: check a bundle, read it, ask it, compare two, measure one.
 
-Every command loads a bundle as production does, with every check. What stands in a file is shown with its control
-characters escaped and laid out for 80 columns, so that no bundle writes on a terminal what it does not say.
+Every command loads a bundle as production does, with every check.
 Status: 0 done, 1 two bundles differ (`diff --exit-code`), 2 refused, with one line on standard error.
 """
 
@@ -10,9 +9,7 @@ import json
 import os
 import re
 import sys
-import textwrap
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
@@ -22,8 +19,9 @@ import numpy as np
 from envs.targets import nearest
 from policies import bundle_bench
 from policies.bundle import LoadedPolicy, load
-from policies.bundle_diff import differences
-from policies.evidence import Evidence, Waiver, parse_time
+from policies.bundle_diff import SAME, differences
+from policies.bundle_page import WIDTH, checked, laid_out, safe, summary, wrapped
+from policies.evidence import parse_time
 from policies.frozen import REQUEST, FrozenPolicy
 from policies.graph import Asked, Served, runner
 from policies.manifest import GRAPH, MANIFEST, SIGNATURE, sha256
@@ -33,55 +31,19 @@ from policies.request import read_task
 from policies.signing import Trust, read_public_key
 from policies.strict_json import Node, parse, plain, pretty
 
-__all__ = ["laid_out", "main", "safe"]
+__all__ = ["main"]
 
 DONE, DIFFERENT, REFUSED = 0, 1, 2
-WIDTH, LABEL = 80, 16  # columns of a page, and of its labels
 MAX_REQUEST = 1 << 20  # bytes of one request's features
 _ASKED = ("task_type", "features", "request_id", "prices")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-Sections = Mapping[str, Sequence[tuple[str, str]]]
-
-
-def safe(text: str) -> str:
-    r"""Text as a terminal may show it: what is not printable, and what turns the direction of writing, is escaped.
-
-    >>> print(safe("a\x1b[31mb\n\u202e"))
-    a\x1b[31mb\n\u202e
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most so many columns; a wide character takes two."""
-    padded = "".join(f"{c}\0" if unicodedata.east_asian_width(c) in "WF" else c for c in safe(text))
-    return [line.replace("\0", "") for line in textwrap.wrap(padded, width, break_on_hyphens=False)] or [""]
-
-
-def laid_out(sections: Sections) -> str:
-    """Sections of labelled lines as a page of 80 columns, every text escaped.
-
-    >>> print(laid_out({"memory": [("process", "60 MB")]}))
-    memory
-      process       60 MB
-    """
-    lines: list[str] = []
-    for heading, rows in sections.items():
-        lines += _wrapped(heading, WIDTH)
-        for label, text in rows:
-            head, body = _wrapped(label, WIDTH - 2), _wrapped(text, WIDTH - LABEL)
-            is_short = len(head) == 1 and sum(1 + (unicodedata.east_asian_width(c) in "WF") for c in head[0]) < LABEL - 2
-            first = f"  {head.pop()}" if is_short else ""
-            lines += [f"  {line}" for line in head]
-            gap = LABEL - len(first) - sum(unicodedata.east_asian_width(c) in "WF" for c in first)
-            lines += [first + " " * gap + body[0], *(" " * LABEL + line for line in body[1:])]
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def _say(text: str) -> None:
     """Print what any terminal can: characters that its encoding lacks are escaped."""
     coding = getattr(sys.stdout, "encoding", None) or "ascii"
-    print(text.encode(coding, "backslashreplace").decode(coding), flush=True)
+    shown = text.replace("\x7f", "\\u007f")  # the one control character that JSON leaves as it is
+    print(shown.encode(coding, "backslashreplace").decode(coding), flush=True)
 
 
 class _Opened(NamedTuple):
@@ -102,7 +64,7 @@ def _open(options: argparse.Namespace, name: str = "bundle") -> _Opened:
 
 def _trust(options: argparse.Namespace) -> Trust:
     keys = tuple(read_public_key(Path(name)) for name in options.key)
-    wanted = {name: getattr(options, f"{name}_print", "") for name in ("features", "actions")}
+    wanted = {name: getattr(options, f"{name}_print", None) or "" for name in ("features", "actions")}
     return Trust(keys=keys, quarantined=_quarantined(options.quarantined), **wanted)
 
 
@@ -118,61 +80,22 @@ def _quarantined(file: str) -> frozenset[str]:
 
 def _verify(options: argparse.Namespace) -> int:
     """Say each thing that was checked, and who vouches."""
-    opened = _open(options)
-    found, path = opened.found, opened.path
-    replayed = _replay(found, path) if options.onnx else ""
-    signature = "none" if not os.path.lexists(path / SIGNATURE) else "there, and NOT checked: no --key was given"
-    sections: dict[str, list[tuple[str, str]]] = {
+    found, path, trust, now = _open(options)
+    replayed = [("onnxruntime", _replay(found, path))] if options.onnx else []
+    unchecked = "there, and NOT checked: no --key was given" if os.path.lexists(path / SIGNATURE) else "none"
+    sections = {
         f"valid: {found.release.name} {found.release.version}, {found.policy.kind}": [
             ("bundle", found.digest),
             ("policy", found.policy.digest),
         ],
         "trust": [
             ("vouched for", found.trust),
-            ("signature", "there, and holds" if opened.trust.keys else signature),
+            ("signature", "there, and holds" if trust.keys else unchecked),
         ],
-        "checked": [*_checked(opened), *([("onnxruntime", replayed)] if replayed else [])],
+        "checked": [*checked(found, trust, now), *replayed],
     }
     _say(laid_out(sections))
     return DONE
-
-
-def _checked(opened: _Opened) -> Iterator[tuple[str, str]]:
-    """What `load` has checked, in its order."""
-    manifest, trust = opened.found.manifest, opened.trust
-    files, golden, n_tasks = manifest["files"], len(manifest["golden"]), len(manifest["task_types"])
-    yield "folder", f"{MANIFEST}, {', '.join(files)}: plain files, nothing unknown beside them"
-    yield "bytes", f"size and sha256 of {len(files)} files are those that {MANIFEST} names"
-    yield "manifest", f"format {manifest['format_version']}; its digest holds; each field follows from the policy"
-    yield "bounds", f"approved actions of {n_tasks} task types and the fallback are within hard limits and lattice"
-    yield "graph", "default operators, no external data; --onnx replays it" if GRAPH in files else f"no {GRAPH}"
-    yield "golden", f"{golden} recorded requests asked again: the same masses and actions"
-    for section in ("features", "actions"):
-        same = "the caller's" if getattr(trust, section) else f"not compared: no --{section} was given"
-        yield section, f"{manifest[section]['fingerprint']} {same}"
-    listed = f"neither digest is among the {len(trust.quarantined)} listed"
-    yield "quarantine", listed if trust.quarantined else "no digest was listed"
-    evidence = opened.found.release.evidence
-    yield "evidence", _verdict(evidence) if evidence.carries else f"does NOT carry it, a waiver does: {_verdict(evidence)}"
-    yield from _waivers(opened)
-
-
-def _verdict(evidence: Evidence) -> str:
-    bound = f"lower bound {_told(evidence.lower_bound)} at alpha {evidence.alpha:g}, {evidence.n:,} rows"
-    return f"{evidence.verdict}: {'; '.join(evidence.reasons)}; {bound}"
-
-
-def _waivers(opened: _Opened) -> Iterator[tuple[str, str]]:
-    waivers = opened.found.release.waivers
-    yield from (("waiver", _waiver(waiver, opened.now)) for waiver in waivers)
-    if not waivers:
-        yield "waivers", "none"
-
-
-def _waiver(waiver: Waiver, now: datetime) -> str:
-    days = (parse_time(waiver.expires) - now).days
-    left = f"{days} day{'s' * (days != 1)} left" if days else "less than a day left"
-    return f"of {', '.join(waiver.waives)} by {waiver.identity} until {waiver.expires} ({left}): {waiver.reason}"
 
 
 def _replay(found: LoadedPolicy, path: Path) -> str:
@@ -190,7 +113,7 @@ def _replay(found: LoadedPolicy, path: Path) -> str:
             served = answer(Asked(context, index, uniform))
             largest = max(largest, _distance(policy, case, served=served, uniform=uniform, where=f"golden[{i}]"))
             n_asked += 1
-    return f"{n_asked} requests replayed: largest mass difference {largest} of 2^20, {n_asked} of {n_asked} actions equal"
+    return f"{n_asked} requests replayed: largest mass difference {largest} of 2^20, all {n_asked} actions equal"
 
 
 def _distance(policy: FrozenPolicy, case: Mapping[str, Any], *, served: Served, uniform: int, where: str) -> int:
@@ -221,85 +144,9 @@ def _graph(found: LoadedPolicy, path: Path) -> bytes:
 
 def _show(options: argparse.Namespace) -> int:
     """Print a summary for readers, or the manifest."""
-    opened = _open(options)
-    _say(pretty(opened.found.manifest) if options.json else laid_out(_summary(opened)))
+    found, _path, _trusted, now = _open(options)
+    _say(pretty(found.manifest) if options.json else laid_out(summary(found, now)))
     return DONE
-
-
-def _summary(opened: _Opened) -> Sections:
-    found, manifest = opened.found, opened.found.manifest
-    release = found.release
-    fallback = _parameters(manifest["fallback"]["parameters"])
-    files = [(name, f"{facts['bytes']:,} bytes, sha256 {facts['sha256']}") for name, facts in manifest["files"].items()]
-    approvals = [(one.role, one.identity) for one in release.approvals]
-    return {
-        f"{release.name} {release.version}": list(_identity(opened)),
-        "approved parameters": [*map(_approved, manifest["task_types"]), ("(any other)", f"{fallback} (fallback)")],
-        "bounds (hard limits; trust region around the approved parameters)": list(_bounds(manifest)),
-        "evidence": list(_evidence(release.evidence)),
-        "approvals": approvals or [("none", "")],
-        "waivers": list(_waivers(opened)),
-        "files": files,
-    }
-
-
-def _identity(opened: _Opened) -> Iterator[tuple[str, str]]:
-    found, manifest = opened.found, opened.found.manifest
-    policy, writer, features = manifest["policy"], manifest["created_by"], manifest["features"]
-    numbers = ", ".join(f"{name} {value}" for name, value in policy["parameters"].items())
-    models = f", models {', '.join(features['models'])}" if features["models"] else ""
-    axes = [axis["name"] for axis in manifest["actions"]["axes"]]
-    yield "kind", f"{policy['kind']} ({numbers})"
-    yield "trust", found.trust
-    yield "bundle", found.digest
-    yield "policy", found.policy.digest
-    yield "previous", manifest["previous"] or "none: the first"
-    yield "written by", f"{writer['name']} {writer['version']}, format {manifest['format_version']}"
-    yield "features", f"{len(features['inputs'])} inputs, {found.policy.spec.d} entries{models}"
-    yield "", features["fingerprint"]
-    yield "actions", f"{found.policy.lattice.size:,} on {', '.join(axes)}"
-    yield "", manifest["actions"]["fingerprint"]
-    yield "golden", f"{len(manifest['golden'])} recorded requests"
-
-
-def _approved(task_type: Mapping[str, Any]) -> tuple[str, str]:
-    stops = ", ".join(map(repr, task_type["stop_sequences"]))
-    text = _parameters(task_type["approved"]["parameters"])
-    return task_type["name"], text + (f"; stops at {stops}" if stops else "")
-
-
-def _parameters(parameters: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in parameters.items())
-
-
-def _bounds(manifest: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for axis in manifest["actions"]["axes"]:
-        name = axis["name"]
-        limit, region = manifest["hard_limits"][name], manifest["trust_region"][name]
-        span = f"{limit['lowest']} to {limit['highest']}" if limit["lowest"] != limit["highest"] else limit["lowest"]
-        moves = f"at most {region['radius']} away" if region["steps"] else "never moves"
-        relative = ", times the stride at each value" if "strides" in region else ""
-        yield name, f"{span}; {moves}{relative} ({axis['unit']})"
-
-
-def _evidence(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    yield "verdict", f"{evidence.verdict}: {'; '.join(evidence.reasons)}"
-    yield "judged", f"{evidence.candidate} on {evidence.world}, seed {evidence.master_seed}"
-    sizes = f"{_told(evidence.estimate)} +- {_told(evidence.standard_error)} (standard error)"
-    yield "difference", f"{sizes}, lower bound {_told(evidence.lower_bound)} at alpha {evidence.alpha:g}, in reward"
-    yield "truth", f"{_told(evidence.truth)} in reward"
-    yield "method", f"{evidence.estimator}, interval {evidence.interval}, {evidence.regime} logs"
-    share = _told(evidence.max_weight_share)
-    yield "rows", f"{evidence.n:,}, {_told(evidence.ess)} effective, largest weight {share} of them"
-    for one in evidence.findings:
-        holds = {True: "holds", False: "FAILS", None: "told"}[one.holds]
-        yield f"finding {holds}", f"{one.claim}: {one.measured}" + (f" (required: {one.required})" if one.required else "")
-    for field in ("training_log", "judgement_log", "config", "dependencies"):
-        yield field.replace("_", " "), getattr(evidence.digests, field) or "no digest"
-
-
-def _told(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _recommend(options: argparse.Namespace) -> int:
@@ -365,16 +212,18 @@ def _asked(raw: bytes, name: str) -> dict[str, object]:
     found: dict[str, Node] = parse(raw, name).mapping()
     for field in found:
         if field not in _ASKED:
-            raise FormatError(name, got=f"has the unknown field {field!r}{nearest(field, _ASKED)}", needed=", ".join(_ASKED))
+            got = f"has the unknown field {field!r}{nearest(field, _ASKED)}"
+            raise FormatError(name, got=got, needed=f"{', '.join(_ASKED)} alone")
     return {field: node.value for field, node in found.items()}
 
 
 def _answer(found: LoadedPolicy, asked: Mapping[str, Any]) -> dict[str, Any]:
     """An answer as JSON; whatever was asked, there is one."""
-    names = asked.get("task_type"), asked.get("request_id")
-    given = found.recommend(asked.get("features", {}), *names, prices=asked.get("prices", (1.0, 1.0)))
+    kind: Any = asked.get("task_type")  # whatever was sent: `recommend` judges it
+    name: Any = asked.get("request_id")
+    given = found.recommend(asked.get("features", {}), kind, name, prices=asked.get("prices", (1.0, 1.0)))
     answer = {
-        "request_id": asked.get("request_id"),
+        "request_id": name,
         "parameters": given.parameters,
         "action_id": given.action_id,
         "propensity": given.propensity,
@@ -391,11 +240,14 @@ def _answer(found: LoadedPolicy, asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _diff(options: argparse.Namespace) -> int:
     """Say in words what changed between two bundles."""
-    found = list(differences(_open(options, "old").found, _open(options, "new").found))
+    old, new = (_open(options, name).found for name in ("old", "new"))
+    found = [line for line in differences(old, new) if line != SAME]
+    if not found and old.digest != new.digest:
+        found = [f"digest: {old.digest[:12]}... -> {new.digest[:12]}..., in words alone"]
     if options.json:
         _say(pretty(plain(found, "differences")))
     else:
-        _say("\n".join(line for one in found for line in _wrapped(one, WIDTH)) or "no difference")
+        _say("\n".join(line for one in found for line in wrapped(one, WIDTH)) or SAME)
     return DIFFERENT if found and options.exit_code else DONE
 
 
@@ -409,7 +261,7 @@ def _bench(options: argparse.Namespace) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Raise where argparse would print its usage, on several lines, and end the program."""
+        """Raise ValueError where argparse would print its usage, on several lines, and end the program."""
         raise ValueError(f"{message}; see --help")
 
 
@@ -427,8 +279,8 @@ def _digest(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not re.fullmatch(r"[1-9]\d{0,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!r:.20}, need a whole number in [1, 9999999]")
+    if not re.fullmatch(r"[1-9]\d{0,5}", text):
+        raise argparse.ArgumentTypeError(f"{text!r:.20}, need a whole number in [1, 999999]")
     return int(text)
 
 
@@ -436,8 +288,8 @@ Add = Callable[..., object]
 
 
 def _verify_options(add: Add) -> None:
-    add("--features", dest="features_print", default="", type=_digest, metavar="FP", help="refuse other features")
-    add("--actions", dest="actions_print", default="", type=_digest, metavar="FP", help="refuse other actions")
+    add("--features", dest="features_print", type=_digest, metavar="FP", help="refuse other features")
+    add("--actions", dest="actions_print", type=_digest, metavar="FP", help="refuse other actions")
     add("--onnx", action="store_true", help=f"replay the golden requests on {GRAPH} by onnxruntime")
 
 
@@ -446,7 +298,7 @@ def _recommend_options(add: Add) -> None:
     add("--request-id", metavar="ID", help="1 to 1024 bytes; the same id gets the same answer")
     add("--features", metavar="JSON", help="what is known of it: JSON, @FILE, or - for standard input; default {}")
     add("--prices", nargs=2, type=float, metavar=("IN", "OUT"), help="token prices now, relative to those of training")
-    add("--requests", metavar="FILE", help=f"JSON Lines of {', '.join(_ASKED)}, - for standard input; one answer a line")
+    add("--requests", metavar="FILE", help=f"JSON Lines of {', '.join(_ASKED)}, - for standard input")
 
 
 def _parser() -> argparse.ArgumentParser:

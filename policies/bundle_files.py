@@ -99,8 +99,8 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, check: Callable[[Pat
 def publish_folder(store: Path, name: str, files: Mapping[str, bytes], *, check: Callable[[Path], object]) -> Path:
     """Add a folder to a store and make it the current one; a kill at any moment leaves the old or the new one.
 
-    What an earlier writer left unfinished is swept away: one writer at a time holds the store's lock. A folder of
-    this name that is there already is checked and made current as it stands.
+    What an earlier writer left unfinished is swept away: one writer at a time holds the store's lock. A folder that
+    is there already with these very bytes is checked and made current as it stands.
 
     Args:
         store: made if missing.
@@ -110,13 +110,18 @@ def publish_folder(store: Path, name: str, files: Mapping[str, bytes], *, check:
 
     Returns:
         The folder.
+
+    Raises:
+        FileExistsError: a folder of this name holds other bytes, such as another signature.
     """
     store.mkdir(parents=True, exist_ok=True)
     with _locked(store):
         for left in store.glob(f"{_DRAFT}*"):
-            left.unlink() if left.is_symlink() else shutil.rmtree(left)
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
         if (store / name).is_dir():
             check(store / name)
+            if {file.name: file.read_bytes() for file in (store / name).iterdir()} != dict(files):
+                raise FileExistsError(f"{store / name} holds other bytes, and is never written over: raise the version")
         else:
             write_folder(store / name, files, check=check)
         link = store / f"{_DRAFT}{CURRENT}"

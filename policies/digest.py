@@ -1,7 +1,8 @@
 """The identity of a learned policy: the sha256 of one canonical text.
 
 The text holds kind, hyper-parameters, static facts and learned state, floats with the
-fewest digits that read back to the same bits. A bundle's policy.json is this very text,
+fewest digits that read back to the same bits; of an array's rows, those up to the last one
+that learning changed. A bundle's policy.json is this very text,
 so a log row's digest is the sha256 of that file. Two policies that differ in one bit
 differ in digest; bounds and approved parameters are not part of it.
 """
@@ -14,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Spec
+from policies.build import learner_policy, ready
 from policies.softened import Params as SoftenedParams
 from policies.strict_json import canonical
 
-__all__ = ["SOFTENED", "kind_of", "leaves", "numbers_of", "policy_digest", "policy_text"]
+__all__ = ["SOFTENED", "changed_rows", "fresh_state", "kind_of", "leaves", "numbers_of", "policy_digest", "policy_text"]
 
 LEARNERS = "policies.learners"
 SOFTENED = "softened"  # the kind of a policy that is the softmax of a learner's belief
@@ -91,6 +93,32 @@ def numbers_of(params: Any) -> dict[str, object]:
     return plain
 
 
+def fresh_state(params: Any, spec: Spec) -> Any:
+    """The state of a learner before its first observation."""
+    return learner_policy(params, spec.lean()).init(ready(params, spec))
+
+
+def changed_rows(array: NDArray[Any], fresh: NDArray[Any]) -> NDArray[Any]:
+    """The rows of an array up to the last that differs, in any bit, from a fresh one; of a single number, itself.
+
+    >>> changed_rows(np.array([0, 3, 0, 0]), np.zeros(4, int)).tolist()
+    [0, 3]
+    """
+    if array.ndim == 0 or array.size == 0:
+        return array
+    raw, old = (np.ascontiguousarray(x).reshape(len(x), -1).view(np.uint8) for x in (array, fresh))
+    differ = np.flatnonzero(np.any(raw != old, axis=1))
+    return array[: differ[-1] + 1 if differ.size else 0]
+
+
+def _written(array: NDArray[Any], fresh: NDArray[Any]) -> dict[str, object]:
+    """An array as the text holds it: `rows` counts its leading rows that are written."""
+    rows = changed_rows(array, fresh)
+    n_rows = len(rows) if rows.ndim else 1
+    said = {"dtype": str(array.dtype), "shape": list(array.shape), "rows": n_rows}
+    return said | {"values": rows.ravel().tolist()}
+
+
 def policy_text(params: Any, *, state: Any, spec: Spec) -> bytes:
     """The canonical text of a learned policy.
 
@@ -103,10 +131,11 @@ def policy_text(params: Any, *, state: Any, spec: Spec) -> bytes:
         ValueError: a number that is not finite.
         TypeError: parameters or a state that no learner has.
     """
-    arrays = {
-        name: {"dtype": str(array.dtype), "shape": list(array.shape), "values": array.ravel().tolist()}
-        for name, array in leaves(state).items()
-    }
+    made, fresh = leaves(state), leaves(fresh_state(params, spec))
+    got, need = ({name: array.shape for name, array in arrays.items()} for arrays in (made, fresh))
+    if got != need:
+        raise TypeError(f"state has arrays of the shapes {got}, need those of a fresh one, {need}")
+    arrays = {name: _written(array, fresh[name]) for name, array in made.items()}
     document = {"kind": kind_of(params), "parameters": numbers_of(params), "spec": spec._asdict(), "state": arrays}
     return canonical(document)
 

@@ -21,7 +21,7 @@ REGIMES = ("iid", "adaptive", "drift")
 WAIVABLE = ("gate",)
 MAX_TEXT = 4000  # characters
 MAX_ROWS = 10**12
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 

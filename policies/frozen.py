@@ -29,7 +29,7 @@ from policies.constraints import Bounds, Reason, legal, start
 from policies.decide import asked_in
 from policies.digest import kind_of, policy_text
 from policies.masses import TOTAL
-from policies.request import read_prices, read_task, request_seed, request_uniform
+from policies.request import read_prices, read_task, request_seed, request_uniform, shown
 from policies.serving import Server, drawn, prepare
 
 __all__ = ["REQUEST", "FrozenPolicy", "Recommendation", "freeze_policy"]
@@ -38,6 +38,7 @@ REQUEST = "gen_ai.request."  # OpenTelemetry's prefix of generation parameters
 MAX_STOPS = 16  # stop sequences of a task type
 MAX_STOP = 256  # characters of one
 _PAIR = (1.0, 1.0)
+_SHOWN, _LISTED, _LONGEST = 60, 16, 400  # in a refusal: characters of a value, task types, characters in all
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -258,15 +259,15 @@ class FrozenPolicy:
                 policies that know prices listen.
         """
         if not isinstance(task_type, str) or task_type not in self.task_types:
-            near = nearest(task_type, self.task_types) if isinstance(task_type, str) else ""
-            known = ", ".join(self.task_types)
-            return self._settled(None, request_id, f"task_type = {task_type!r:.60}, need one of {known}{near}")
+            near = nearest(task_type[:_SHOWN], self.task_types) if isinstance(task_type, str) else ""
+            known = ", ".join(self.task_types[:_LISTED]) + (", ..." if len(self.task_types) > _LISTED else "")
+            return self._settled(None, request_id, f"task_type = {shown(task_type)}, need one of {known}{near}")
         index = self.task_types.index(task_type)
         try:
             asked = self.decision(read_task(features), index, read_prices(prices))
             uniform = request_uniform(request_id, self.digest)
-        except (TypeError, ValueError) as error:
-            return self._settled(index, request_id, str(error))
+        except Exception as error:  # whatever a caller's objects raise when they are looked at
+            return self._settled(index, request_id, f"{error}"[:_LONGEST])
         masses = self.masses(asked)
         slot = drawn(masses, uniform)
         action = int(asked.window.action_ids[slot])
@@ -320,9 +321,7 @@ class FrozenPolicy:
             self._named[action] = {REQUEST + name: value for name, value in self.lattice.parameters(action).items()}
         named = self._named[action].copy()
         named[REQUEST + "stop_sequences"] = list(self.stops[index]) if index is not None else []
-        with suppress(
-            TypeError, ValueError
-        ):  # a bad id: its answer says so, and a made-up seed would look like a good one
+        with suppress(TypeError, ValueError):  # a bad id: a made-up seed would look like a good one
             named[REQUEST + "seed"] = request_seed(request_id)
         return named
 

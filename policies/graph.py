@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from policies.base import Decision, Window
-from policies.build import learner_policy
-from policies.constraints import window
 from policies.decide import weigh
 from policies.frozen import FrozenPolicy
 from policies.graph_folding import folded
@@ -62,34 +60,33 @@ def trace(policy: FrozenPolicy) -> bytes:
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(MISSING) from error
     spec = policy.spec
-    inputs = Asked(
-        context=nd.argument(shape=(spec.d,), dtype=nd.float64),
-        task=nd.argument(shape=(), dtype=nd.int32),
-        uniform=nd.argument(shape=(), dtype=nd.int32),
-        prices=nd.argument(shape=(2,), dtype=nd.float64),
-    )
-    served = _served(policy, inputs, nd)
-    raw: bytes = folded(nd.build(inputs._asdict(), served._asdict())).SerializeToString(deterministic=True)
+    inputs: dict[str, Any] = {
+        "context": nd.argument(shape=(spec.d,), dtype=nd.float64),
+        "task": nd.argument(shape=(), dtype=nd.int32),
+        "uniform": nd.argument(shape=(), dtype=nd.int32),
+        "prices": nd.argument(shape=(2,), dtype=nd.float64),
+    }
+    served = _served(policy, Asked(**inputs), nd)
+    raw: bytes = folded(nd.build(inputs, served._asdict())).SerializeToString(deterministic=True)
     return raw
 
 
-def _served(policy: FrozenPolicy, asked: Any, nd: Any) -> Served:
+def _served(policy: FrozenPolicy, asked: Asked, nd: Any) -> Served:
     """The decision as simulation makes it, in arrays of ndonnx."""
     spec = policy.spec
     place = nd.reshape(asked.task, (1,)).astype(nd.int64)  # ONNX gathers by int64
-    each = [window(spec, policy.limits, home, np.int32(task)) for task, home in enumerate(policy.approved)]
 
     def here(rows: list[NDArray[Any]]) -> Any:
         """The row of this request's task type."""
         return nd.take(nd.asarray(np.stack(rows)), place, axis=0)[0, ...]
 
-    ids = here([np.asarray(held.action_ids, np.int64) for held in each])
-    feasible, reason = (here([held[i] for held in each]) for i in (1, 2))
+    ids = here([np.asarray(held.action_ids, np.int64) for held in policy.windows])
+    feasible, reason = (here([held[i] for held in policy.windows]) for i in (1, 2))
     held = Window(ids, feasible, reason, nd.asarray(np.int32(spec.centre)))
     known = here(list(policy.seen)), nd.asarray(np.float64(policy.reward_span)), asked.prices
     state = policy.state and type(policy.state)(*(nd.asarray(np.asarray(leaf)) for leaf in policy.state))
     decision = Decision(asked.context, asked.task, *known, held)
-    masses = weigh(learner_policy(policy.params, spec.lean()), policy.numbers, state, decision)
+    masses = weigh(policy.learner, policy.numbers, state, decision)
     slot, narrow = draw_slot(masses, asked.uniform), ids.astype(nd.int32)
     chosen = nd.take(narrow, nd.reshape(slot, (1,)).astype(nd.int64))[0]
     return Served(narrow, feasible, masses, slot, chosen)

@@ -71,7 +71,8 @@ def _computed(node: Any, inputs: list[Known]) -> list[Known]:
     alone = onnx.helper.make_node(node.op_type, names, list(node.output))
     alone.attribute.extend(node.attribute)
     kinds = [onnx.helper.np_dtype_to_tensor_dtype(value.dtype) for value in inputs]
-    given = [onnx.helper.make_tensor_value_info(*item) for item in zip(names, kinds, (v.shape for v in inputs))]
+    rows = zip(names, kinds, (value.shape for value in inputs), strict=True)
+    given = [onnx.helper.make_tensor_value_info(*row) for row in rows]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
     graph = onnx.helper.make_graph([alone], "one", given, outputs)
     found = ReferenceEvaluator(onnx.helper.make_model(graph)).run(None, dict(zip(names, inputs, strict=True)))

@@ -20,8 +20,7 @@ from envs.lattice import MAX_ACTIONS
 from envs.reward import Weights
 from envs.targets import nearest
 from policies.base import MAX_WINDOW, Spec
-from policies.build import learner_policy, ready
-from policies.digest import LEARNERS, SOFTENED
+from policies.digest import LEARNERS, SOFTENED, changed_rows, fresh_state
 from policies.features import n_features
 from policies.refusals import FormatError
 from policies.softened import SHARPNESS, bare
@@ -59,14 +58,15 @@ def read_learned(raw: bytes, *, file: str) -> Learned:
     Raises:
         FormatError: anything that `policy_text` would not have written.
     """
-    kind, parameters, spec_node, state_node = parse(raw, file).members("kind", "parameters", "spec", "state")
+    root = parse(raw, file, is_bulk=True)
+    kind, parameters, spec_node, state_node = root.members("kind", "parameters", "spec", "state")
     params = _read_softened(parameters) if kind.value == SOFTENED else _read_learner(kind, parameters)
     spec = _read_spec(spec_node)
     features = getattr(bare(params), "features", spec.features)
     if features != spec.features:
         raise spec_node.refuse(f"features = {features!r}, as the parameters say")
     try:
-        fresh = learner_policy(params, spec.lean()).init(ready(params, spec))
+        fresh = fresh_state(params, spec)
     except ValueError as error:  # a learner that these facts, or this inner learner, cannot make
         raise FormatError(file, got=str(error), needed="a policy that can be made") from None
     return Learned(params, spec, _read_state(state_node, fresh))
@@ -102,6 +102,8 @@ def _read_value(member: Node, kind: Any, rules: Mapping[str, Any]) -> Any:
     """One parameter, of its declared type and within its declared range."""
     if type(member.value) is not kind:
         raise member.refuse(f"a value of type {getattr(kind, '__name__', kind)}")
+    if kind is float:
+        member.number()
     if "choices" in rules and member.value not in rules["choices"]:
         raise member.refuse(f"one of {', '.join(map(str, rules['choices']))}")
     for rule, (sign, holds) in _SIGNS.items():
@@ -181,17 +183,30 @@ def _read_state(node: Node, template: Any) -> Any:
 
 
 def _read_array(node: Node, like: NDArray[Any]) -> NDArray[Any]:
-    dtype, shape, values = node.members("dtype", "shape", "values")
+    dtype, shape, rows, values = node.members("dtype", "shape", "rows", "values")
     wanted = "float64" if like.dtype.kind == "f" else "int32"
     if dtype.value != wanted:
         raise dtype.refuse(repr(wanted))
     if shape.value != list(like.shape):
         raise shape.refuse(f"{list(like.shape)}, the shape of this learner's state")
     kind = float if wanted == "float64" else int
+    n_rows = rows.whole(lowest=0 if like.ndim else 1, highest=len(like) if like.ndim else 1)
+    held, size = values.value, n_rows * (like[:1].size if like.ndim else 1)
+    if not isinstance(held, list) or len(held) != size or not set(map(type, held)) <= {kind}:
+        raise values.refuse(f"a list of {size} numbers written as {wanted}")
+    return _filled(values, np.asarray(like, wanted), wanted)
+
+
+def _filled(values: Node, fresh: NDArray[Any], wanted: str) -> NDArray[Any]:
+    """A fresh array under the rows that were written, which must end with one that differs from it."""
     held = values.value
-    if not isinstance(held, list) or len(held) != like.size or any(type(v) is not kind for v in held):
-        raise values.refuse(f"a list of {like.size} numbers written as {wanted}")
+    assert isinstance(held, list)
     try:
-        return np.array(held, wanted).reshape(like.shape)
+        array = np.concatenate([np.array(held, wanted), fresh.ravel()[len(held) :]]).reshape(fresh.shape)
     except OverflowError:
         raise values.refuse("integers of 32 bits") from None
+    if not np.isfinite(array).all():
+        raise values.refuse("numbers that float64 holds")
+    if changed_rows(array, fresh).size != len(held):
+        raise values.refuse("no rows after the last that learning changed")
+    return array

@@ -258,8 +258,7 @@ def _loading(manifest: Mapping[str, Any]) -> list[str]:
         "## How to load it",
         "NumPy is enough. Give the public keys that you trust; without a key, digests find accidents and no forgery.",
         "```python\n"
-        "from policies.bundle import load\n"
-        "from policies.trust import Trust\n\n"
+        "from policies.bundle import Trust, load\n\n"
         'bundle = load("DIR", trust=Trust(keys=(KEY,)))\n'
         f'bundle.recommend({{"title_length": 40}}, "{name}", "request-1").parameters\n'
         "```",

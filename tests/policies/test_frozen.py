@@ -1,36 +1,51 @@
-"""A frozen policy answers as simulation does, the same for the same request id, and within its bounds."""
+"""A frozen policy answers as simulation does, the same for the same request id, within its bounds, whatever is asked."""
 
-import hashlib
-from dataclasses import replace
+import math
+import pickle
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from envs.tasks import TaskFeatures, encode
 from envs.traffic import Context
+from policies.base import Question
 from policies.decide import Known, decide
-from policies.frozen import FrozenPolicy, freeze_policy, request_uniform
-from policies.learners import epsilon_greedy
+from policies.frozen import REQUEST, FrozenPolicy, Recommendation, freeze_policy
+from policies.learners import decomposed, epsilon_greedy
 from policies.masses import TOTAL
-from tests.examples import LEARNERS, LIMITS, Run, numbers, run_policy, small_world
+from policies.request import request_seed, request_uniform
+from tests.examples import LEARNERS, LIMITS, frozen, many_types, numbers, run_policy, small_world, two_models, under_limits
 
 WORLD = small_world()
 TASKS = WORLD.population.tasks
-
-
-def frozen(run: Run, **options: Any) -> FrozenPolicy:
-    return freeze_policy(WORLD, run.bounded, state=run.state.inner, **{"approved": run.state.approved, **options})
-
-
 LEARNED = run_policy(LEARNERS["thompson shared"])
-POLICY = frozen(LEARNED)
+POLICY = frozen("thompson shared")
+MODELS = frozen("thompson shared", world=two_models(), stops={"long": ("END", "\n\n")})
+NAMES = {"short", "long"}
+
+
+def said(answer: Recommendation) -> dict[str, Any]:
+    """All that an answer says, as plain values that compare."""
+    return {item.name: getattr(answer, item.name) for item in fields(answer) if item.name[0] != "_"} | {
+        "masses": answer.masses.tolist(),
+        "window": [leaf.tolist() for leaf in answer.window],
+        "words": (answer.reason, answer.confidence),
+    }
+
+
+def grid(answer: Recommendation) -> dict[str, Any]:
+    """Its lattice parameters alone, under their own names."""
+    extra = (REQUEST + "seed", REQUEST + "stop_sequences")
+    return {name.removeprefix(REQUEST): value for name, value in answer.parameters.items() if name not in extra}
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_masses_are_those_of_the_engine_for_every_task(learner: str) -> None:
-    run = run_policy(LEARNERS[learner])
-    policy = frozen(run)
+    run, policy = run_policy(LEARNERS[learner]), frozen(learner)
     for i, task in enumerate(TASKS):
         kind = WORLD.population.task[i]
         answer = policy.recommend(task, WORLD.population.names[kind], f"r-{i}")
@@ -40,13 +55,12 @@ def test_masses_are_those_of_the_engine_for_every_task(learner: str) -> None:
         assert np.array_equal(answer.masses, engine.masses)
         assert answer.action_id == engine.choice.action_id
         assert answer.propensity == engine.choice.mass / TOTAL
-        assert WORLD.lattice.action_id(answer.parameters) == answer.action_id
+        assert WORLD.lattice.action_id(grid(answer)) == answer.action_id
 
 
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_answer_is_within_hard_limits_and_trust_region(learner: str) -> None:
-    run = run_policy(LEARNERS[learner])
-    policy = frozen(run)
+    run, policy = run_policy(LEARNERS[learner]), frozen(learner)
     for i in range(200):
         task, kind = TASKS[i % len(TASKS)], ("short", "long")[i % 2]
         answer = policy.recommend(task, kind, f"r-{i}")
@@ -66,11 +80,13 @@ def test_the_same_request_id_gets_the_same_answer() -> None:
     assert len({a.uniform for a in answers}) == 5
 
 
-def test_the_uniform_is_the_keyed_hash_that_the_manifest_describes() -> None:
-    digest = POLICY.digest
-    raw = hashlib.blake2b(b"r-7", digest_size=8, key=bytes.fromhex(digest), person=b"guardband.draw").digest()
-    assert request_uniform("r-7", digest) == int.from_bytes(raw, "big") % 2**20
-    assert request_uniform("r-7", digest) != request_uniform("r-7", "0" * 64)
+def test_uniform_and_seed_are_those_of_the_request() -> None:
+    answer = POLICY.recommend(TASKS[0], "short", "r-7")
+    assert answer.uniform == request_uniform("r-7", POLICY.digest)
+    assert answer.parameters[REQUEST + "seed"] == request_seed("r-7")
+    other = frozen("linucb shared").recommend(TASKS[0], "short", "r-7")
+    assert other.uniform != answer.uniform
+    assert other.parameters[REQUEST + "seed"] == request_seed("r-7")  # whichever policy answers
 
 
 def test_actions_come_up_as_often_as_their_propensity_says() -> None:
@@ -78,7 +94,7 @@ def test_actions_come_up_as_often_as_their_propensity_says() -> None:
 
     The normal approximation of Wilson and Hilferty gives the bound on chi-square; 4.75 = z(1 - 1e-6).
     """
-    n, policy = 2000, frozen(run_policy(LEARNERS["softmax shared"]))
+    n, policy = 2000, frozen("softmax shared")
     answers = [policy.recommend(TASKS[0], "short", f"r-{i}") for i in range(n)]
     slots = [
         (a.window.action_ids == a.action_id) & a.window.feasible for a in answers
@@ -95,7 +111,7 @@ def test_actions_come_up_as_often_as_their_propensity_says() -> None:
 
 
 def test_the_answer_says_why() -> None:
-    still = frozen(run_policy(LEARNERS["fixed"])).recommend(TASKS[0], "short", "r")
+    still = frozen("fixed").recommend(TASKS[0], "short", "r")
     assert still.reason.startswith("keeps the approved parameters; 1 of ")
     reasons = [POLICY.recommend(TASKS[0], "short", f"r-{i}").reason for i in range(50)]
     assert any("moves temperature" in reason for reason in reasons)
@@ -110,9 +126,9 @@ def test_approved_parameters_are_the_start_unless_given() -> None:
 
 def test_exploration_that_decays_stands_where_it_was_when_the_policy_froze() -> None:
     """Half of all decisions at t = 0, half of that after 20 evaluations; the floor is a tenth."""
-    run = run_policy(epsilon_greedy.Params(epsilon=0.5, halving=20.0))
-    told = np.array([20, 10**6], np.int32)
-    first, later = frozen(run), frozen(run, seen=told)
+    learner = epsilon_greedy.Params(epsilon=0.5, halving=20.0)
+    run, told = run_policy(learner), np.array([20, 10**6], np.int32)
+    first, later = frozen(learner), frozen(learner, seen=told)
     assert first.seen.tolist() == [0, 0]
     assert first.digest == later.digest  # when it froze is an event, not another policy
     for kind, task, share in ((0, "short", 0.25), (1, "long", 0.1)):
@@ -141,20 +157,244 @@ def test_narrow_arrays_are_widened_exactly() -> None:
     assert np.array_equal(policy.state.theta, narrow.theta)
 
 
-@pytest.mark.parametrize("request_id", ["", "x" * 1025, "\ud800"], ids=["empty", "long", "surrogate"])
-def test_a_bad_request_id_is_refused(request_id: str) -> None:
-    with pytest.raises(ValueError, match="need 1 to 1024 bytes of UTF-8"):
-        POLICY.recommend(TASKS[0], "short", request_id)
+@pytest.mark.parametrize(
+    ("request_id", "words"),
+    [
+        ("", "request_id = '', need 1 to 1024 bytes of UTF-8"),
+        ("x" * 1025, "need 1 to 1024 bytes of UTF-8"),
+        ("\ud800", r"request_id = '\ud800', need 1 to 1024 bytes of UTF-8"),
+        (7, "request_id = 7, need text"),
+    ],
+    ids=["empty", "long", "surrogate", "number"],
+)
+def test_a_bad_request_id_gets_the_approved_parameters_and_no_seed(request_id: Any, words: str) -> None:
+    answer = POLICY.recommend(TASKS[0], "long", request_id)
+    settled(answer, POLICY, "long")
+    assert words in answer.reason
+    assert REQUEST + "seed" not in answer.parameters  # a made-up one would look like a good one
 
 
-def test_a_request_id_that_is_no_text_is_refused() -> None:
-    with pytest.raises(TypeError, match="request_id = 7, need text"):
-        request_uniform(7, POLICY.digest)  # type: ignore[arg-type]  # what callers without a type checker send
+def settled(answer: Recommendation, policy: FrozenPolicy, kind: str) -> None:
+    """Nothing was drawn: the approved parameters, for sure, and the reason in one short line."""
+    home = int(policy.approved[policy.task_types.index(kind)])
+    assert (answer.action_id, answer.propensity, answer.uniform, answer.confidence) == (home, 1.0, None, None)
+    assert grid(answer) == policy.lattice.parameters(home)
+    assert np.count_nonzero(answer.masses) == 1
+    assert answer.window.action_ids[int(np.argmax(answer.masses))] == home
+    assert answer.reason.startswith("approved parameters: ") and answer.reason == answer.refusal
 
 
-def test_an_unknown_task_type_is_refused_with_the_nearest() -> None:
-    with pytest.raises(ValueError, match="task_type = 'shrot', need one of short, long; did you mean 'short'"):
-        POLICY.recommend(TaskFeatures(), "shrot", "r")
+UNKNOWN: dict[str, tuple[Any, str]] = {
+    "misspelt": ("shrot", "task_type = 'shrot', need one of short, long; did you mean 'short'"),
+    "empty": ("", "task_type = '', need one of short, long"),
+    "number": (3, "task_type = 3, need one of short, long"),
+    "list": (["short"], r"task_type = ['short'], need one of short, long"),
+    "nothing": (None, "task_type = None, need one of short, long"),
+    "endless number": (10**5000, "task_type = an int, need one of short, long"),
+    "long": ("x" * 10**6, "need one of short, long"),
+}
+
+
+@pytest.mark.parametrize("fault", UNKNOWN)
+def test_an_unknown_task_type_gets_the_fallback_with_the_reason(fault: str) -> None:
+    kind, words = UNKNOWN[fault]
+    answer = POLICY.recommend(TaskFeatures(), kind, "r")
+    assert (answer.action_id, answer.propensity, answer.uniform) == (POLICY.fallback, 1.0, None)
+    assert grid(answer) == WORLD.lattice.parameters(POLICY.fallback)
+    assert answer.parameters[REQUEST + "seed"] == request_seed("r")
+    assert answer.parameters[REQUEST + "stop_sequences"] == []
+    assert answer.masses.tolist() == [TOTAL] and answer.window.action_ids.tolist() == [POLICY.fallback]
+    assert answer.reason.startswith("fallback: ") and words in answer.reason
+    assert answer.confidence is None
+
+
+def test_a_refusal_stays_short_where_there_are_many_task_types() -> None:
+    world = many_types(40)
+    made = under_limits(LEARNERS["fixed"], world)
+    policy = freeze_policy(world, made, state=made.policy.init(made.params).inner)
+    words = policy.recommend({}, "type-4o", "r").reason
+    assert len(words) < 400 and "need one of type-00, type-01, " in words and "did you mean 'type-4" not in words
+    assert "did you mean 'type-" in words
+
+
+def test_the_fallback_is_the_commonest_start_and_within_the_limits() -> None:
+    assert POLICY.fallback == np.bincount(LEARNED.bounded.params.start).argmax()
+    with pytest.raises(ValueError, match=r"fallback = 0 \(.*\), need an action within the hard limits"):
+        replace(POLICY, fallback=0)
+    for fallback in (-1, WORLD.lattice.size):
+        with pytest.raises(ValueError, match=f"fallback = {fallback}, need an action id in"):
+            replace(POLICY, fallback=fallback)
+
+
+def test_an_unknown_model_gets_the_approved_parameters_with_the_reason() -> None:
+    for sent in ({"model_name": "medium"}, {}, {"model_name": None}):
+        answer = MODELS.recommend(sent, "long", "r-1")
+        settled(answer, MODELS, "long")
+        assert f"model_name = {sent.get('model_name')!r}, need one of ['small', 'large']" in answer.reason
+        assert answer.parameters[REQUEST + "seed"] == request_seed("r-1")
+    assert MODELS.recommend({"model_name": "small"}, "long", "r-1").uniform is not None
+
+
+DEFAULTS = asdict(TaskFeatures())
+
+
+@pytest.mark.parametrize("name", [*DEFAULTS, "all"])
+def test_a_missing_feature_is_answered_as_its_default_sent_explicitly(name: str) -> None:
+    """The manifest's rule, for every feature alone and for all of them."""
+    full = asdict(TASKS[15])
+    missing = {} if name == "all" else {key: value for key, value in full.items() if key != name}
+    explicit = DEFAULTS if name == "all" else full | {name: DEFAULTS[name]}
+    for i in range(10):
+        assert said(POLICY.recommend(missing, "long", f"r-{i}")) == said(POLICY.recommend(explicit, "long", f"r-{i}"))
+
+
+def test_features_may_be_a_task_or_its_fields() -> None:
+    one, other = (POLICY.recommend(sent, "long", "r") for sent in (TASKS[15], asdict(TASKS[15])))
+    assert said(one) == said(other)
+
+
+def test_parameters_go_by_their_opentelemetry_names() -> None:
+    answer = MODELS.recommend({"model_name": "large"}, "long", "r-1")
+    axes = ("model", "temperature", "max_tokens", "top_p", "frequency_penalty", "presence_penalty")
+    assert set(answer.parameters) == {f"gen_ai.request.{name}" for name in (*axes, "seed", "stop_sequences")}
+    assert answer.parameters["gen_ai.request.stop_sequences"] == ["END", "\n\n"]
+    assert MODELS.recommend({"model_name": "large"}, "short", "r").parameters["gen_ai.request.stop_sequences"] == []
+    assert "gen_ai.request.model" not in POLICY.recommend({}, "long", "r").parameters  # one model: not chosen
+
+
+def test_an_answer_is_the_callers_own_and_can_not_reach_into_the_policy() -> None:
+    asked = ({"model_name": "large"}, "long", "r-1")
+    before = said(MODELS.recommend(*asked))
+    answer = MODELS.recommend(*asked)
+    answer.parameters.clear()
+    answer.masses[:] = 0
+    for leaf in answer.window:
+        with pytest.raises(ValueError, match="read-only"):
+            leaf[...] = 0
+    answer = MODELS.recommend(*asked)
+    answer.parameters[REQUEST + "stop_sequences"].append("more")
+    answer.parameters[REQUEST + "temperature"] = 2.0
+    assert said(MODELS.recommend(*asked)) == before
+    with pytest.raises(FrozenInstanceError):
+        answer.action_id = 3  # type: ignore[misc]  # what the test is about
+
+
+def test_probabilities_are_masses_over_the_whole() -> None:
+    answer = POLICY.recommend(TASKS[0], "short", "r")
+    assert answer.probabilities.sum() == 1.0
+    chosen = (answer.window.action_ids == answer.action_id) & answer.window.feasible
+    assert answer.propensity == answer.probabilities[chosen].item()
+
+
+def test_confidence_is_the_share_of_draws_that_favour_the_choice() -> None:
+    """The same count from the belief that the learner gives for this decision."""
+    for i in range(40):
+        answer = POLICY.recommend(TASKS[i % 24], "long", f"r-{i}")
+        asked = POLICY.decision(TASKS[i % 24], 1, np.ones(2))
+        question = (asked.features[None, :], asked.task, asked.prices)
+        belief = POLICY.learner.belief
+        assert belief is not None
+        draws = belief(POLICY.numbers, POLICY.state, Question(*question), asked.window.action_ids).draws
+        chosen = np.flatnonzero((asked.window.action_ids == answer.action_id) & asked.window.feasible)[0]
+        better = np.count_nonzero(draws[chosen] >= draws[asked.window.incumbent])
+        assert answer.confidence == better / draws.shape[1]
+    assert frozen("uniform").recommend(TASKS[0], "short", "r").confidence is None
+
+
+def test_words_are_made_when_they_are_asked_for() -> None:
+    answer = POLICY.recommend(TASKS[0], "short", "r")
+    assert not {"reason", "confidence"} & vars(answer).keys()
+    assert answer.reason is answer.reason
+
+
+def test_prices_that_no_market_has_get_the_approved_parameters() -> None:
+    for prices in ((1.0,), (1.0, -1.0), (1.0, math.nan), "11", None):
+        answer = POLICY.recommend(TASKS[0], "short", "r", prices=prices)  # type: ignore[arg-type]  # bad data
+        settled(answer, POLICY, "short")
+        assert "need two numbers in [0, 1e+06]" in answer.reason
+
+
+class Hostile:
+    """An object whose every question fails."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no comparison")
+
+    def __hash__(self) -> int:
+        return 7
+
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+
+def nested(depth: int) -> list[Any]:
+    """Lists within lists, deeper than Python prints."""
+    held: list[Any] = []
+    for _ in range(depth):
+        held = [held]
+    return held
+
+
+TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(["\ud800", "a\nb", "x" * 2000, "\x00", "short", "r-1"]))
+NUMBERS = st.one_of(
+    st.integers(), st.floats(), st.booleans(), st.sampled_from([10**5000, -(10**400), 10**12, 10**12 + 1])
+)
+ODD = st.one_of(
+    st.none(), st.binary(max_size=4), st.builds(object), st.builds(Hostile), st.builds(nested, st.sampled_from([3, 3000]))
+)
+VALUES = st.recursive(
+    TEXTS | NUMBERS | ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+)
+FEATURES = st.one_of(
+    VALUES,
+    st.dictionaries(st.sampled_from(list(DEFAULTS)), VALUES, max_size=4),
+    st.dictionaries(st.sampled_from(list(DEFAULTS)), st.integers(0, 3), max_size=12),
+    st.dictionaries(st.one_of(st.integers(), st.none(), st.text(max_size=4)), VALUES, max_size=2),
+    st.sampled_from(TASKS),
+)
+PRICES = st.one_of(st.just((1.0, 1.0)), st.tuples(NUMBERS, NUMBERS), VALUES)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(st.sampled_from([POLICY, MODELS]), FEATURES, st.one_of(st.sampled_from(sorted(NAMES)), VALUES), VALUES, PRICES)
+def test_whatever_is_sent_gets_an_answer_within_the_limits(
+    policy: FrozenPolicy, features: Any, kind: Any, request_id: Any, prices: Any
+) -> None:
+    """Law: never an exception; parameters within the hard limits, masses whole, a refusal in one short line."""
+    answer = policy.recommend(features, kind, request_id, prices=prices)
+    sent = numbers(two_models() if policy is MODELS else WORLD, answer.action_id)
+    assert sent["temperature"] <= float(LIMITS.temperature.highest)
+    assert sent["max_tokens"] >= float(LIMITS.max_tokens.lowest)
+    assert grid(answer) == policy.lattice.parameters(answer.action_id)
+    assert answer.masses.sum() == TOTAL and answer.masses.min() >= 0
+    assert 0 < answer.propensity <= 1
+    assert (answer.uniform is None) == bool(answer.refusal)
+    assert len(answer.reason.splitlines()) == 1 and len(answer.reason) < 500
+    assert answer.refusal.isprintable()
+
+
+def test_a_policy_and_its_answers_may_travel_between_processes() -> None:
+    back = pickle.loads(pickle.dumps(POLICY))
+    assert said(back.recommend(TASKS[3], "short", "r")) == said(POLICY.recommend(TASKS[3], "short", "r"))
+
+
+def test_prices_reach_a_policy_that_knows_them() -> None:
+    policy = frozen(decomposed.Params(shapes=64, rank=4, n_draws=16))
+    usual, dear = (policy.recommend(TASKS[15], "long", "r", prices=pair) for pair in ((1.0, 1.0), (1.0, 50.0)))
+    assert not np.array_equal(usual.masses, dear.masses)
+
+
+@pytest.mark.parametrize("words", [("",), ("x" * 257,), ("x",) * 17])
+def test_stop_sequences_have_bounds(words: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="stop sequences of 'short' = .*, need at most 16 sequences of 1 to 256 char"):
+        replace(POLICY, stops=(words, ()))
+    with pytest.raises(ValueError, match="stops, one tuple per task type = 1, need 2"):
+        replace(POLICY, stops=((),))
+    with pytest.raises(ValueError, match="stop sequences of 'shrot', need task types among short, long; did you mean"):
+        frozen("fixed", stops={"shrot": ("x",)})
 
 
 LIMIT = POLICY.limits

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.strict_json import BundleError, Node, canonical, parse, plain
+from policies.refusals import FormatError, GoldenError
+from policies.strict_json import Node, canonical, parse, plain, pretty
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.text(max_size=8), FLOATS)
@@ -55,12 +56,16 @@ def test_plain_keeps_numpy_scalars_and_refuses_what_json_does_not_have() -> None
         (b"", "need strict JSON"),
         (b'"\xff"', "can't decode byte 0xff"),
         (b"[" * 200_000, "nested too deep"),
+        (b"[" * 33 + b"]" * 33, "nested too deep, need strict JSON, at most 32 levels"),
+        (b'{"a":' * 33 + b"1" + b"}" * 33, "nested too deep"),
+        (rb'{"a": ["\ud800"]}', "surrogates not allowed"),
+        (rb'{"\uDFFF": 1}', "surrogates not allowed"),
         (b"1" * 5000, "need strict JSON"),
     ],
-    ids=["duplicate", "nan", "infinity", "overflow", "cut", "empty", "not utf-8", "deep", "huge integer"],
+    ids=["duplicate", "nan", "infinity", "overflow", "cut", "empty", "not utf-8", "deep", "33 lists", "33 objects", "half a pair", "half a pair as key", "huge integer"],
 )
 def test_what_is_not_strict_is_refused_on_one_line(raw: bytes, words: str) -> None:
-    with pytest.raises(BundleError, match=words) as caught:
+    with pytest.raises(FormatError, match=words) as caught:
         parse(raw, "policy.json")
     assert str(caught.value).startswith("policy.json: ")
     assert "\n" not in str(caught.value)
@@ -76,13 +81,54 @@ def test_every_refusal_names_file_field_and_need() -> None:
         (x.number, r"axes\[0\].x = '1', need a number"),
         (x.items, r"axes\[0\].x = '1', need a list"),
         (x.mapping, r"axes\[0\].x = '1', need a JSON object"),
-        (lambda: root.members("axis"), r"m.json: unknown field 'axes'; did you mean 'axis'\?"),
-        (lambda: root.members("axes", "span"), r"m.json: field 'span' is missing"),
+        (lambda: root.members("axis"), r"m.json: has the unknown field 'axes'; did you mean 'axis'\?, need axis alone"),
+        (lambda: root.members("axes", "span"), r"m.json: span = nothing, need a value"),
+        (name.truth, r"axes\[0\].name = 3, need true or false"),
+        (size.number, r"axes\[0\].size = True, need a number"),
     ]
     for ask, words in cases:
-        with pytest.raises(BundleError, match=words):
+        with pytest.raises(FormatError, match=words):
             ask()
 
 
 def test_long_values_are_cut_in_messages() -> None:
     assert len(str(Node("f", "p", "x" * 500).refuse("less"))) < 100
+
+
+def test_what_just_fits_is_read() -> None:
+    assert parse(b"[" * 32 + b"]" * 32, "f").path == ""
+    assert parse(rb'["\ud83d\ude00", "\\ud800"]', "f").value == ["\U0001f600", r"\ud800"]
+
+
+def test_a_refusal_carries_its_place_and_the_type_that_is_asked_for() -> None:
+    (axes,) = parse(b'{"axes": [7]}', "m.json").members("axes")
+    error = axes.items()[0].refuse("8", GoldenError)
+    assert type(error) is GoldenError
+    assert (error.file, error.field, error.got, error.needed) == ("m.json", "axes[0]", "7", "8")
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400)])
+def test_a_whole_number_past_float64_is_no_number(number: int) -> None:
+    with pytest.raises(FormatError, match="need a number that float64"):
+        parse(str(number).encode(), "f").number()
+
+
+@pytest.mark.parametrize("text", [b"1e999", b"-1e999"])
+def test_bulk_reading_refuses_endless_numbers_where_they_are_read(text: bytes) -> None:
+    """A file of many numbers is parsed without a check of each; whoever reads a number finds it."""
+    with pytest.raises(FormatError, match="need a number that float64"):
+        parse(text, "f", is_bulk=True).number()
+    with pytest.raises(FormatError, match="the number NaN is not finite"):
+        parse(b"NaN", "f", is_bulk=True)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(VALUES, st.integers(10, 120))
+def test_the_spelling_for_readers_says_the_same(value: object, width: int) -> None:
+    assert canonical(parse(pretty(value, width=width).encode(), "f").value) == canonical(value)
+
+
+def test_lists_of_numbers_stand_on_one_line_and_the_rest_within_the_width() -> None:
+    made = pretty({"numbers": list(range(100)), "words": ["x" * 9] * 30}, width=60).splitlines()
+    assert made[1] == '  "numbers": ' + str(list(range(100))) + ","
+    assert max(len(line) for line in made[2:]) <= 60
