@@ -90,24 +90,14 @@ function walk(shape, steps, first = 0) {
   return places;
 }
 
-/** How many of the last axes may be taken as one: those on which every array moves alike, or stands still alike. */
-function lastAlike(shape, moves) {
-  const last = shape.findLastIndex((size) => size > 1);
-  let split = shape.length;
-  while (split > 0 && (shape[split - 1] === 1 || moves.every((m) => m[split - 1] === m[last]))) split--;
-  return { split, by: moves.map((m) => Number(m[last] ?? 0)), run: count(shape.slice(split)) };
-}
-
-/** The shape of arrays broadcast together; each array's first place in every run of values, and its step within one. */
+/** The shape of arrays broadcast together, and where each finds its value for every place of it. */
 function broadcast(tensors) {
   const rank = Math.max(...tensors.map((t) => t.shape.length));
   const shapes = tensors.map((t) => [...Array(rank - t.shape.length).fill(1), ...t.shape]);
   const shape = Array.from({ length: rank }, (_, i) => shapes.map((s) => s[i]).find((n) => n !== 1) ?? 1);
   const fits = shapes.every((s) => s.every((n, i) => n === 1 || n === shape[i]));
   need(fits, FILE, shapes.join(" with "), "shapes that go together");
-  const { split, by, run } = lastAlike(shape, shapes.map((s) => s.map((n) => n !== 1)));
-  const steps = shapes.map((s) => strides(s).map((step, i) => (s[i] === 1 ? 0 : step)).slice(0, split));
-  return { shape, run, by, from: steps.map((step) => walk(shape.slice(0, split), step)) };
+  return { shape, from: shapes.map((s) => walk(shape, strides(s).map((step, i) => (s[i] === 1 ? 0 : step)))) };
 }
 
 const unary = (apply, Kind) => (node, [x]) => {
@@ -116,48 +106,35 @@ const unary = (apply, Kind) => (node, [x]) => {
   return [{ shape: x.shape, data }];
 };
 
-const binary = (apply, Kind) => (node, [{ data: a, shape: shapeA }, { data: b, shape: shapeB }]) => {
-  const plan = once(node, () => broadcast([{ shape: shapeA }, { shape: shapeB }]));
-  const { shape, run, by: [byA, byB], from: [ofA, ofB] } = plan;
-  const data = new (Kind ?? a.constructor)(ofA.length * run);
-  for (let row = 0, at = 0; row < ofA.length; row++) {
-    for (let n = 0, i = ofA[row], j = ofB[row]; n < run; n++, i += byA, j += byB) data[at++] = apply(a[i], b[j]);
-  }
+const binary = (apply, Kind) => (node, [a, b]) => {
+  const { shape, from: [ofA, ofB] } = once(node, () => broadcast([a, b]));
+  const data = new (Kind ?? a.data.constructor)(ofA.length);
+  for (let i = 0; i < data.length; i++) data[i] = apply(a.data[ofA[i]], b.data[ofB[i]]);
   return [{ shape, data }];
 };
 
 function where(node, [condition, yes, no]) {
-  const plan = once(node, () => broadcast([condition, yes, no]));
-  const { shape, run, by: [byC, byY, byN], from: [ofC, ofY, ofN] } = plan;
-  const data = new yes.data.constructor(ofC.length * run);
-  for (let row = 0, at = 0; row < ofC.length; row++) {
-    for (let n = 0; n < run; n++) {
-      const is = condition.data[ofC[row] + n * byC];
-      data[at++] = is ? yes.data[ofY[row] + n * byY] : no.data[ofN[row] + n * byN];
-    }
-  }
+  const { shape, from: [ofC, ofY, ofN] } = once(node, () => broadcast([condition, yes, no]));
+  const data = new yes.data.constructor(ofC.length);
+  for (let i = 0; i < data.length; i++) data[i] = condition.data[ofC[i]] ? yes.data[ofY[i]] : no.data[ofN[i]];
   return [{ shape, data }];
 }
 
 /** Axes counted from the end made ones counted from the start. */
 const axesOf = (axes, rank) => axes.map((axis) => (axis < 0 ? axis + rank : axis));
 
-/** Sums and their like; without a start, every result begins as the first value that goes into it. */
-const reduce = (apply, start) => (node, [x, axes]) => {
-  const { shape, run, by, into, first } = once(node, () => {
+const reduce = (apply) => (node, [x, axes]) => {
+  const { shape, into, first } = once(node, () => {
     const gone = new Set(axes ? axesOf([...axes.data], x.shape.length) : x.shape.keys());
     const kept = x.shape.map((size, i) => (gone.has(i) ? 1 : size));
-    const steps = strides(kept).map((step, i) => (gone.has(i) ? 0 : step));
-    const { split, by, run } = lastAlike(x.shape, [x.shape.map((_, i) => !gone.has(i))]);
-    const first = walk(kept, strides(x.shape).map((step, i) => (gone.has(i) ? 0 : step)));
-    const shape = node.keepdims === 0 ? kept.filter((_, i) => !gone.has(i)) : kept;
-    return { shape, run, by: by[0], into: walk(x.shape.slice(0, split), steps.slice(0, split)), first };
+    const into = walk(x.shape, strides(kept).map((step, i) => (gone.has(i) ? 0 : step)));
+    const first = new Int32Array(count(kept));
+    for (let i = into.length - 1; i >= 0; i--) first[into[i]] = i;
+    return { shape: node.keepdims === 0 ? kept.filter((_, i) => !gone.has(i)) : kept, into, first };
   });
   const data = new x.data.constructor(first.length);
-  for (let j = 0; j < data.length; j++) data[j] = start ?? x.data[first[j]];
-  for (let row = 0, at = 0; row < into.length; row++) {
-    for (let n = 0, j = into[row]; n < run; n++, j += by) data[j] = apply(data[j], x.data[at++]);
-  }
+  for (let j = 0; j < data.length; j++) data[j] = x.data[first[j]];
+  for (let i = 0; i < into.length; i++) if (first[into[i]] !== i) data[into[i]] = apply(data[into[i]], x.data[i]);
   return [{ shape, data }];
 };
 
@@ -269,8 +246,7 @@ function sorted(node, [x, k]) {
 }
 
 function cast(node, [x]) {
-  const isBool = node.to === BOOL && !(x.data instanceof Uint8Array);
-  const data = isBool ? Uint8Array.from(x.data, Boolean) : new KINDS[node.to](x.data);
+  const data = node.to === BOOL ? Uint8Array.from(x.data, Boolean) : new KINDS[node.to](x.data);
   return [{ shape: x.shape, data }];
 }
 
@@ -305,8 +281,8 @@ const OPERATORS = {
   Or: binary((a, b) => a | b),
   ReduceMax: reduce(Math.max),
   ReduceMin: reduce(Math.min),
-  ReduceProd: reduce((a, b) => a * b, 1),
-  ReduceSum: reduce((a, b) => a + b, 0),
+  ReduceProd: reduce((a, b) => a * b),
+  ReduceSum: reduce((a, b) => a + b),
   Reshape: reshape(newShape),
   Slice: pick(slicePlan),
   Sqrt: unary(Math.sqrt),

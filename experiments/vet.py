@@ -83,9 +83,10 @@ def run(job: Job) -> Summary:
         _propensities(bench, gate, runs, ledger=ledger)
         decided = _decide(gate, params, ledger)
         _replicate(bench, gate, params, job=job, ledger=ledger, progress=progress)
+        found = tuple(ledger.claims)  # of the world and the policies; what follows is about this process
         ledger.claims.append(claims.programs(programs.programs, strict=_shares_programs(bench, params)))
         with progress.stage("write", 1, unit="folder") as advance:
-            files = write_evidence(job, bench, gate, decided=decided, runs=runs, claims=ledger.claims)
+            files = write_evidence(job, bench, gate, decided=decided, runs=runs, claims=found)
             advance(1)
     # A clock's number is never the same twice, and results.parquet is: it stands in the summary.
     timings = progress.timings | {"whole run, CPU": time.process_time() - begin}

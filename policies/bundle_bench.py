@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from policies.bundle import LoadedPolicy, load
 from policies.digest import leaves
 from policies.frozen import Recommendation
+from policies.loading import LoadedPolicy, load
 from policies.signing import Trust
 
 __all__ = ["measure", "resident", "told"]

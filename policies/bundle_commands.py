@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -18,12 +18,12 @@ import numpy as np
 
 from envs.targets import nearest
 from policies import bundle_bench
-from policies.bundle import LoadedPolicy, load
 from policies.bundle_diff import SAME, differences
 from policies.bundle_page import WIDTH, checked, laid_out, safe, summary, wrapped
-from policies.evidence import parse_time
+from policies.evidence import parse_time, this_moment
 from policies.frozen import REQUEST, FrozenPolicy
 from policies.graph import Asked, Served, runner
+from policies.loading import LoadedPolicy, load
 from policies.manifest import GRAPH, MANIFEST, SIGNATURE, sha256
 from policies.masses import TOTAL, draw_slot
 from policies.refusals import BundleError, FolderError, FormatError, GoldenError, IntegrityError
@@ -58,7 +58,7 @@ class _Opened(NamedTuple):
 def _open(options: argparse.Namespace, name: str = "bundle") -> _Opened:
     """The bundle that an option names; a link such as a store's `current` is followed once."""
     path, trust = Path(os.path.realpath(getattr(options, name))), _trust(options)
-    now = options.now or datetime.now(UTC)
+    now = options.now or this_moment()
     return _Opened(load(path, trust=trust, now=now), path, trust, now)
 
 

@@ -137,7 +137,7 @@ def _locked(store: Path) -> Iterator[None]:
     if os.name != "posix":
         yield
         return
-    import fcntl  # POSIX alone has it
+    import fcntl  # optional: POSIX alone has it
 
     with open(store / _LOCK, "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -4,15 +4,15 @@ What stands in a file is shown with its control characters escaped, so that no b
 does not say.
 """
 
-import textwrap
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from policies.bundle import LoadedPolicy
+from envs.lattice import MODEL
 from policies.evidence import Evidence, Waiver, parse_time
+from policies.loading import LoadedPolicy
 from policies.manifest import GRAPH, MANIFEST
 from policies.signing import Trust
 
@@ -42,8 +42,18 @@ def _columns(text: str) -> int:
 
 def wrapped(text: str, width: int) -> list[str]:
     """Lines of at most so many columns, escaped as `safe`; a wide character takes two."""
-    padded = "".join(c + "\0" * _is_wide(c) for c in safe(text))
-    return [line.replace("\0", "") for line in textwrap.wrap(padded, width, break_on_hyphens=False)] or [""]
+    lines = [""]
+    for word in safe(text).split():
+        if lines[-1] and _columns(lines[-1]) + 1 + _columns(word) <= width:
+            lines[-1] += f" {word}"
+            continue
+        if lines[-1]:
+            lines.append("")
+        for c in word:  # a word wider than a line is broken
+            if _columns(lines[-1] + c) > width:
+                lines.append("")
+            lines[-1] += c
+    return lines
 
 
 def laid_out(sections: Sections) -> str:
@@ -147,6 +157,7 @@ def _identity(found: LoadedPolicy) -> Rows:
     yield "policy", found.policy.digest
     yield "previous", manifest["previous"] or "none: the first"
     yield "written by", f"{writer['name']} {writer['version']}, format {manifest['format_version']}"
+    yield "code", writer["code_sha256"] or "no digest"
     yield "features", f"{len(features['inputs'])} inputs, {found.policy.spec.d} entries{models}"
     yield "", features["fingerprint"]
     yield "actions", f"{found.policy.lattice.size:,} on {', '.join(axes)}"
@@ -172,6 +183,8 @@ def _bounds(manifest: Mapping[str, Any]) -> Rows:
         span = f"{limit['lowest']} to {limit['highest']}" if limit["lowest"] != limit["highest"] else limit["lowest"]
         moves = f"at most {region['radius']} away" if region["steps"] else "never moves"
         relative = ", times the stride at each value" if "strides" in region else ""
+        if name == MODEL:
+            moves += f" among {', '.join(axis['values'])}"
         if len(axis["values"]) == 1:
             fixed.append(f"{name} {axis['values'][0] or 'not chosen'}")
         else:
@@ -181,21 +194,24 @@ def _bounds(manifest: Mapping[str, Any]) -> Rows:
 
 def _evidence(evidence: Evidence) -> Rows:
     yield "verdict", f"{evidence.verdict}: {'; '.join(evidence.reasons)}"
-    yield "judged", f"{evidence.candidate} on {evidence.world}, seed {evidence.master_seed}"
+    yield "judged", f"{evidence.candidate or 'nobody'} on {evidence.world}, seed {evidence.master_seed}"
+    if evidence.estimate is not None:
+        yield from _estimate(evidence)
+    for one in evidence.findings:
+        holds = {True: "holds", False: "FAILS", None: "told"}[one.holds]
+        required = f" (required: {one.required})" if one.required else ""
+        yield f"finding {holds}", f"{one.claim}: {one.measured}{required}"
+    for name, digest in asdict(evidence.digests).items():
+        yield name.replace("_", " "), digest or "no digest"
+
+
+def _estimate(evidence: Evidence) -> Rows:
     yield "lower bound", f"{_told(evidence.lower_bound)} at alpha {evidence.alpha:g} (reward units, as the next two)"
     yield "difference", f"{_told(evidence.estimate)}, standard error {_told(evidence.standard_error)}"
     yield "truth", _told(evidence.truth)
     yield "method", f"{evidence.estimator}, interval {evidence.interval}, {evidence.regime} logs"
     share = _told(evidence.max_weight_share)
     yield "rows", f"{evidence.n:,}, {_told(evidence.ess)} effective, largest weight {share} of them"
-    for one in evidence.findings:
-        holds = {True: "holds", False: "FAILS", None: "told"}[one.holds]
-        yield (
-            f"finding {holds}",
-            f"{one.claim}: {one.measured}" + (f" (required: {one.required})" if one.required else ""),
-        )
-    for name, digest in asdict(evidence.digests).items():
-        yield name.replace("_", " "), digest or "no digest"
 
 
 def _told(value: float | None) -> str:

@@ -15,6 +15,7 @@ from policies.refusals import EvidenceError
 from policies.strict_json import Node, plain
 
 __all__ = ["Approval", "Digests", "Evidence", "Finding", "Waiver", "check_evidence", "parse_time", "read_evidence"]
+__all__ += ["this_moment"]
 
 VERDICTS = ("approved", "refused", "no_change")
 REGIMES = ("iid", "adaptive", "drift")
@@ -140,6 +141,11 @@ def parse_time(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
 
 
+def this_moment() -> datetime:
+    """The time by this machine's clock: waivers end in the world outside, so someone must look at it."""
+    return datetime.now(UTC)
+
+
 def check_evidence(evidence: Evidence, waivers: tuple[Waiver, ...], *, now: datetime, file: str) -> None:
     """Refuse what the evidence does not carry, unless a waiver that is valid now does.
 
@@ -188,12 +194,12 @@ def read_evidence(node: Node) -> Evidence:
         interval=read_text(part["interval"]),
         regime=regime,
         estimate=_maybe(part["estimate"], _any),
-        standard_error=_maybe(part["standard_error"], lambda x: x >= 0, "a number >= 0"),
+        standard_error=_maybe(part["standard_error"], lambda x: x >= 0, need="a number >= 0"),
         lower_bound=_maybe(part["lower_bound"], _any),
         alpha=_number(part["alpha"], lambda x: 0 < x <= 0.5, "a share in (0, 0.5]"),
         n=part["n"].whole(lowest=0, highest=MAX_ROWS),
-        ess=_maybe(part["ess"], lambda x: x >= 0, "a number of rows >= 0"),
-        max_weight_share=_maybe(part["max_weight_share"], lambda x: x >= 0, "a share >= 0"),
+        ess=_maybe(part["ess"], lambda x: x >= 0, need="a number of rows >= 0"),
+        max_weight_share=_maybe(part["max_weight_share"], lambda x: x >= 0, need="a share >= 0"),
         truth=_maybe(part["truth"], _any),
         findings=tuple(_finding(item) for item in part["findings"].items()),
         digests=_digests(part["digests"]),
@@ -239,7 +245,7 @@ def _number(node: Node, holds: Callable[[float], bool], need: str) -> float:
     return node.value
 
 
-def _maybe(node: Node, holds: Callable[[float], bool], need: str = "a number") -> float | None:
+def _maybe(node: Node, holds: Callable[[float], bool], *, need: str = "a number") -> float | None:
     return None if node.value is None else _number(node, holds, f"{need} or null")
 
 

@@ -33,9 +33,14 @@ class _Made(NamedTuple):
     names: dict[object, str]
 
 
-def _facts(model: Any) -> _Facts:
-    import onnx  # optional: part of the export extra
+def _onnx() -> Any:
+    import onnx.reference  # optional: part of the export extra
 
+    return onnx
+
+
+def _facts(model: Any) -> _Facts:
+    onnx = _onnx()
     graph = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     kinds, shapes = {}, {}
     for info in (*graph.input, *graph.value_info):
@@ -47,8 +52,7 @@ def _facts(model: Any) -> _Facts:
 
 
 def _attribute(node: Any, name: str) -> Any:
-    import onnx  # optional: part of the export extra
-
+    onnx = _onnx()
     found = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     return found.get(name)
 
@@ -64,9 +68,7 @@ def _constant(made: _Made, value: Known) -> str:
 
 def _computed(node: Any, inputs: list[Known]) -> list[Known]:
     """The outputs of one node, by NumPy."""
-    import onnx  # optional: part of the export extra
-    from onnx.reference import ReferenceEvaluator  # optional, as above
-
+    onnx = _onnx()
     names = [f"i{i}" for i in range(len(inputs))]
     alone = onnx.helper.make_node(node.op_type, names, list(node.output))
     alone.attribute.extend(node.attribute)
@@ -75,7 +77,9 @@ def _computed(node: Any, inputs: list[Known]) -> list[Known]:
     given = [onnx.helper.make_tensor_value_info(*row) for row in rows]
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output]
     graph = onnx.helper.make_graph([alone], "one", given, outputs)
-    found = ReferenceEvaluator(onnx.helper.make_model(graph)).run(None, dict(zip(names, inputs, strict=True)))
+    found = onnx.reference.ReferenceEvaluator(onnx.helper.make_model(graph)).run(
+        None, dict(zip(names, inputs, strict=True))
+    )
     return [np.ascontiguousarray(value).reshape(np.shape(value)) for value in found]
 
 
@@ -93,8 +97,7 @@ def _emitted(made: _Made, node: Any, given: list[str]) -> list[str]:
 
 def _step(node: Any, made: _Made, names: dict[str, str], facts: _Facts) -> list[str]:
     """The new names of what one node gives: of a constant, of a value that is there, or of its own."""
-    import onnx  # optional: part of the export extra
-
+    onnx = _onnx()
     given, first = [names[name] if name else "" for name in node.input], (*node.input, "")[0]
     if node.op_type == "Constant":
         return [_constant(made, onnx.numpy_helper.to_array(_attribute(node, "value")))]
@@ -130,8 +133,7 @@ def _needed(nodes: list[Any], outputs: Iterable[str]) -> list[Any]:
 
 def _once(model: Any) -> Any:
     """One pass over a model: the same functions with fewer nodes."""
-    import onnx  # optional: part of the export extra
-
+    onnx = _onnx()
     graph, made = model.graph, _Made([], {}, {})
     names = {item.name: item.name for item in graph.input}
     names |= {item.name: _constant(made, onnx.numpy_helper.to_array(item)) for item in graph.initializer}

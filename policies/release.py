@@ -1,6 +1,7 @@
 """What a bundle says of itself beside its policy: name, version, evidence, approvals, waivers, predecessor, code."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.evidence import Approval, Evidence, Waiver, parse_time, read_evidence, read_hex, read_text
@@ -48,15 +49,15 @@ class Release:
             raise ValueError(f"name = {self.name!r}, need lower-case letters, digits, dots and dashes")
         version_key(self.version)
         for one in self.approvals:
-            _said("approvals", identity=one.identity, role=one.role)
+            _said("approvals", {"identity": one.identity, "role": one.role})
         for waiver in self.waivers:
-            _said("waivers", identity=waiver.identity, reason=waiver.reason)
+            _said("waivers", {"identity": waiver.identity, "reason": waiver.reason})
             parse_time(waiver.expires)
             if not waiver.waives or any(rule not in WAIVES for rule in waiver.waives):
                 raise ValueError(f"waivers.waives = {list(waiver.waives)}, need some of {', '.join(WAIVES)}")
 
 
-def _said(where: str, **texts: str) -> None:
+def _said(where: str, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
         if not text.strip() or len(text) > MAX_WORDS:
             raise ValueError(f"{where}.{name} = {text[:40]!r}, need 1 to {MAX_WORDS} characters")

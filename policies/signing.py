@@ -53,7 +53,7 @@ DIGEST_ONLY = Trust()
 
 
 def _ed25519() -> Any:
-    try:  # the one package a loader needs beside NumPy, and only where it checks signatures
+    try:  # optional: the one package a loader needs beside NumPy, and only where it checks signatures
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError:
         raise ModuleNotFoundError(
@@ -78,7 +78,7 @@ def read_signer(path: Path) -> Signer:
         OSError: the file can't be read.
     """
     form, raw = _ed25519(), _key_file(path)
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # as in _ed25519
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # optional, as in _ed25519
 
     key = _parsed(lambda: load_pem_private_key(raw, None), path, form.Ed25519PrivateKey)
     return lambda message: bytes(key.sign(message))
@@ -93,14 +93,14 @@ def read_public_key(path: Path) -> bytes:
         OSError: the file can't be read.
     """
     form, raw = _ed25519(), _key_file(path)
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # as in _ed25519
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # optional, as in _ed25519
 
     key = _parsed(lambda: load_pem_public_key(raw), path, form.Ed25519PublicKey)
     return bytes(key.public_bytes_raw())
 
 
 def _parsed(read: Callable[[], Any], path: Path, kind: type[Any]) -> Any:
-    from cryptography.exceptions import UnsupportedAlgorithm  # as in _ed25519
+    from cryptography.exceptions import UnsupportedAlgorithm  # optional, as in _ed25519
 
     need = f"an Ed25519 key in PEM, not encrypted ({kind.__name__})"
     try:
@@ -131,7 +131,7 @@ def check_signature(message: bytes, signature: bytes | None, *, keys: Sequence[b
     if len(signature) != SIGNATURE_BYTES:
         raise SignatureError(file, got=f"has {len(signature)} bytes", needed=f"{SIGNATURE_BYTES}, {wanted}")
     form = _ed25519()
-    from cryptography.exceptions import InvalidSignature  # as in _ed25519
+    from cryptography.exceptions import InvalidSignature  # optional, as in _ed25519
 
     for key in keys:
         try:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+CLOCK_HOME = "policies/evidence.py"
 LAYERS = ("envs", "policies", "evaluators", "experiments")  # arrows run to the left
 NOBODY_IMPORTS = {"tests", "notebooks", "conftest"}
 HOMES = {  # heavy packages, and who may import them when a module is loaded
@@ -220,14 +221,14 @@ def inits_hold_one_docstring(sources: Sources) -> list[str]:
 
 
 def clocks_and_dice_are_passed_in(sources: Sources) -> list[str]:
-    """No wall clock left of experiments; no generator is made when a module is loaded."""
+    """No wall clock left of experiments, but where waivers end; no generator is made when a module is loaded."""
     wrong = []
     for path, tree in _python(sources):
         inside = _inside_functions(tree)
         for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
             called = ast.unparse(call.func).split(".")[-2:]
             is_clock = called[-1] == "utcnow" or called in (["time", "time"], ["datetime", "now"])
-            if is_clock and not path.startswith("experiments/"):
+            if is_clock and not path.startswith("experiments/") and path != CLOCK_HOME:
                 wrong.append(f"{path}:{call.lineno} reads the clock")
             if called[-1] == "default_rng" and id(call) not in inside:
                 wrong.append(f"{path}:{call.lineno} makes a generator when loaded")

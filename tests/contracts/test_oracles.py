@@ -40,7 +40,7 @@ from experiments.certifying.adaptive_logs import methods
 from experiments.certifying.arms import SIGNALS, draw_logs
 from experiments.certifying.coverage import bounds_kept, drawn_in_turn, rows_of_pool
 from experiments.certifying.pool import open_pool
-from policies.bundle import load, write_bundle
+from policies.bundle import DIGEST_ONLY, load, write_candidate
 from policies.decide import Known, asked_in, decide
 from policies.features import n_features, phi
 from policies.frozen import freeze_policy
@@ -49,7 +49,7 @@ from policies.learners.thompson import best_by_quadrature
 from policies.linear import LinearParams, SharedState, SlotState, linear_model
 from policies.masses import TOTAL, draw_slot, integer_masses
 from tests.contracts.test_intervals import NAMES, judge, log, sums_of
-from tests.examples import LEARNERS, numbers, run_policy, small_world
+from tests.examples import LEARNERS, numbers, release, run_policy, small_world
 from tests.hand import DISJOINT, SHARED, choice, decision, feedback, generator, question, window
 
 N_REQUESTS = 10_000
@@ -402,7 +402,7 @@ def requests() -> list[tuple[TaskFeatures, str, str]]:
 
 def answers(bundle: Path) -> list[tuple[int, float]]:
     """Action and propensity of every request."""
-    policy = load(bundle)
+    policy = load(bundle, trust=DIGEST_ONLY)
     found = (policy.recommend(*asked) for asked in requests())
     return [(one.action_id, one.propensity) for one in found]
 
@@ -411,7 +411,7 @@ def answers(bundle: Path) -> list[tuple[int, float]]:
 def test_a_fresh_process_answers_10000_contexts_as_the_policy_did_before_its_export(tmp_path: Path, root: Path) -> None:
     run = run_policy(LEARNERS["thompson shared"])
     policy = freeze_policy(small_world(), run.bounded, state=run.state.inner, approved=run.state.approved)
-    write_bundle(tmp_path / "bundle", policy, version="0.1.0", evidence={})
+    write_candidate(tmp_path / "bundle", policy, release())
     script = (
         "import json, sys; from pathlib import Path; from tests.contracts.test_oracles import answers; "
         "print(json.dumps(answers(Path(sys.argv[1]))))"

@@ -8,9 +8,9 @@ import pytest
 from evaluators.log import write_log
 from experiments.results import load_results, load_summary
 from experiments.run import main
-from policies.bundle import write_bundle
+from policies.bundle import write_candidate
 from policies.frozen import freeze_policy
-from tests.examples import LEARNERS, run_policy, small_world
+from tests.examples import LEARNERS, release, run_policy, small_world
 from tests.other_logs import TRUTH, columns, draw, line, open_bandit_columns, write_lines, write_table
 
 DRAWN = draw(1_000, seed=2)
@@ -40,7 +40,7 @@ def test_our_own_log_judges_a_bundle(tmp_path: Path) -> None:
     run = run_policy(LEARNERS["thompson shared"], n_rounds=80)
     write_log(tmp_path / "log.parquet", run_policy(LEARNERS["uniform"], n_rounds=300).log)
     policy = freeze_policy(small_world(), run.bounded, state=run.state.inner)
-    write_bundle(tmp_path / "bundle", policy, version="0", evidence={})
+    write_candidate(tmp_path / "bundle", policy, release())
     assert judge(tmp_path / "log.parquet", tmp_path / "out", f"experiment.target={tmp_path / 'bundle'}") == 0
     table = load_results(tmp_path / "out")
     assert set(table["policy"]) == {"bundle bundle", ""}

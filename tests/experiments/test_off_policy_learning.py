@@ -12,9 +12,10 @@ from envs.randomness import Purpose
 from experiments.frozen import Frozen, design_ess, draw_log, freeze, learn
 from experiments.gating import GateRun, decide_gate
 from experiments.ope import value_of
-from policies.bundle import load, write_bundle
+from policies.bundle import DIGEST_ONLY, load, write_candidate
 from policies.frozen import freeze_policy
 from tests.compiled import gate, log, logger, under_bounds, world
+from tests.examples import release
 
 KINDS = ("ipw", "dr")
 N_LOGS = 20
@@ -69,10 +70,12 @@ def test_the_gate_vets_it_like_any_other_and_the_bundle_answers_alike(kind: str,
     assert run.verdict.answer == "approved" and run.judged is not None
     assert [one.name for one in run.candidates] == [f"off_policy_{kind}"]
     served = freeze_policy(world(), run.judged.bounded, state=run.judged.state)
-    write_bundle(tmp_path / "bundle", served, version="0", evidence={})
+    write_candidate(tmp_path / "bundle", served, release())
     task = world().population.tasks[3]
     name = world().population.names[int(world().population.task[3])]
-    here, there = (one.recommend(task, name, "r-1") for one in (served, load(tmp_path / "bundle").policy))
+    here, there = (
+        one.recommend(task, name, "r-1") for one in (served, load(tmp_path / "bundle", trust=DIGEST_ONLY).policy)
+    )
     assert here.parameters == there.parameters
     np.testing.assert_array_equal(here.masses, there.masses)
     np.testing.assert_array_equal(here.masses, run.judged.frozen.masses[3])

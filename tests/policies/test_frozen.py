@@ -1,7 +1,6 @@
 """A frozen policy answers as simulation does, the same for the same request id, within its bounds, whatever is asked."""
 
 import math
-import pickle
 from dataclasses import FrozenInstanceError, asdict, fields, replace
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envs.tasks import TaskFeatures, encode
+from envs.tasks import FeatureSpec, TaskFeatures, encode
 from envs.traffic import Context
 from policies.base import Question
 from policies.decide import Known, decide
@@ -227,12 +226,15 @@ def test_the_fallback_is_the_commonest_start_and_within_the_limits() -> None:
 
 
 def test_an_unknown_model_gets_the_approved_parameters_with_the_reason() -> None:
+    still = frozen("uniform")
+    policy = replace(still, features=FeatureSpec(models=("small", "large")), spec=still.spec._replace(d=14))
     for sent in ({"model_name": "medium"}, {}, {"model_name": None}):
-        answer = MODELS.recommend(sent, "long", "r-1")
-        settled(answer, MODELS, "long")
+        answer = policy.recommend(sent, "long", "r-1")
+        settled(answer, policy, "long")
         assert f"model_name = {sent.get('model_name')!r}, need one of ['small', 'large']" in answer.reason
         assert answer.parameters[REQUEST + "seed"] == request_seed("r-1")
-    assert MODELS.recommend({"model_name": "small"}, "long", "r-1").uniform is not None
+    assert policy.recommend({"model_name": "small"}, "long", "r-1").uniform is not None
+    assert still.recommend({"model_name": "medium"}, "long", "r-1").uniform is not None  # no entry depends on it
 
 
 DEFAULTS = asdict(TaskFeatures())
@@ -340,7 +342,11 @@ def nested(depth: int) -> list[Any]:
 
 TEXTS = st.one_of(st.text(max_size=8), st.sampled_from(["\ud800", "a\nb", "x" * 2000, "\x00", "short", "r-1"]))
 NUMBERS = st.one_of(
-    st.integers(), st.floats(), st.booleans(), st.sampled_from([10**5000, -(10**400), 10**12, 10**12 + 1])
+    st.integers(),
+    st.floats(),
+    st.booleans(),
+    st.sampled_from([10**12, 10**12 + 1, -(10**400)]),
+    st.builds(pow, st.just(10), st.just(5000)),  # Python refuses to print it
 )
 ODD = st.one_of(
     st.none(), st.binary(max_size=4), st.builds(object), st.builds(Hostile), st.builds(nested, st.sampled_from([3, 3000]))
@@ -374,11 +380,6 @@ def test_whatever_is_sent_gets_an_answer_within_the_limits(
     assert (answer.uniform is None) == bool(answer.refusal)
     assert len(answer.reason.splitlines()) == 1 and len(answer.reason) < 500
     assert answer.refusal.isprintable()
-
-
-def test_a_policy_and_its_answers_may_travel_between_processes() -> None:
-    back = pickle.loads(pickle.dumps(POLICY))
-    assert said(back.recommend(TASKS[3], "short", "r")) == said(POLICY.recommend(TASKS[3], "short", "r"))
 
 
 def test_prices_reach_a_policy_that_knows_them() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from policies.digest import policy_text
 from policies.learned import Learned, read_learned
-from policies.strict_json import BundleError, canonical
+from policies.refusals import FormatError
+from policies.strict_json import canonical
 from tests.examples import LEARNERS, run_policy
 
 
@@ -55,7 +56,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
     "unknown learner": ("fixed", at("kind", value="fixd"), "kind = 'fixd', need one of .*did you mean 'fixed'"),
     "learner outside the folder": ("fixed", at("kind", value="os.path"), "kind = 'os.path', need one of"),
     "kind that is no text": ("fixed", at("kind", value=["fixed"]), "kind = .*, need text"),
-    "missing section": ("fixed", at("spec", value=...), "field 'spec' is missing"),
+    "missing section": ("fixed", at("spec", value=...), "spec = nothing, need a value"),
     "unknown section": ("fixed", at("spce", value=1), "unknown field 'spce'; did you mean 'spec'"),
     "parameter out of range": (
         "fixed",
@@ -67,7 +68,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
         at("parameters", "prior_sd", value=0.0),
         "prior_sd = 0.0, need a number > 0",
     ),
-    "missing parameter": ("fixed", at("parameters", "floor", value=...), "field 'parameters.floor' is missing"),
+    "missing parameter": ("fixed", at("parameters", "floor", value=...), "parameters.floor = nothing, need a value"),
     "parameter of another type": ("fixed", at("parameters", "floor", value=1), "parameters.floor = 1, need .* float"),
     "parameter that is a truth": ("fixed", at("parameters", "floor", value=True), "floor = True, need a value of type"),
     "another choice": (
@@ -112,7 +113,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
     "state that is missing": (
         "thompson shared",
         at("state", "theta", value=...),
-        "field 'state.theta' is missing",
+        "state.theta = nothing, need a value",
     ),
     "state of another learner": ("fixed", at("state", "theta", value={}), "unknown field 'state.theta'"),
     "state of another shape": (
@@ -137,6 +138,10 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
         at("state", "clock", "values", 0, value=2**40),
         "need integers of 32 bits",
     ),
+    "endless among numbers": ("thompson shared", at("state", "theta", "values", 0, value=10**400), "need a list of"),
+    "endless parameter": ("fixed", at("parameters", "floor", value=10**400), "need a value of type float"),
+    "endless place": ("fixed", at("spec", "positions", 0, 1, value=10**400), "need a number that float64"),
+    "endless price": ("fixed", at("spec", "prices", 0, 0, value=10**400), "need a number that float64"),
     "float among integers": ("linucb disjoint", at("state", "key", "values", 0, value=0.5), "written as int32"),
 }
 
@@ -146,7 +151,7 @@ def test_a_text_with_a_fault_is_refused_by_field(fault: str) -> None:
     learner, edit, words = REFUSALS[fault]
     document = json.loads(TEXTS[learner])
     edit(document)
-    with pytest.raises(BundleError, match=words) as caught:
+    with pytest.raises(FormatError, match=words) as caught:
         read(canonical(document))
     assert str(caught.value).startswith("policy.json: ")
     assert "\n" not in str(caught.value)
@@ -159,8 +164,36 @@ def test_every_field_taken_away_or_retyped_is_refused() -> None:
             for value in (..., [[None]]):
                 document = json.loads(raw)
                 at(*path, value=value)(document)
-                with pytest.raises(BundleError):
+                with pytest.raises(FormatError):
                     read(canonical(document))
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"-1e999"])
+def test_endless_decimals_are_refused_wherever_they_stand(number: bytes) -> None:
+    """The fast reader gives infinity for them, so that each place must look."""
+    for learner, raw in TEXTS.items():
+        document = json.loads(raw)
+        places = [path for path in _leaves(document) if isinstance(_get(document, path), float)]
+        for path in places[:: max(1, len(places) // 60)]:
+            made = json.loads(raw)
+            at(*path, value="@")(made)
+            with pytest.raises(FormatError):
+                read(canonical(made).replace(b'"@"', number))
+        assert len(places) > 20, learner
+
+
+def _get(document: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        document = document[step]
+    return document
+
+
+def _leaves(document: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The place of every value that holds no other."""
+    if not isinstance(document, dict | list):
+        return [path]
+    children = document.items() if isinstance(document, dict) else enumerate(document)
+    return [place for name, child in children for place in _leaves(child, (*path, name))]
 
 
 def _paths(document: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from envs import presets
 from envs.tasks import TaskFeatures
 from policies.base import Spec
 from policies.evidence import Approval, Digests, Evidence, Finding, Waiver
@@ -18,7 +19,7 @@ from policies.manifest import FORMAT_VERSION, POLICY, SAMPLING, render, sealed
 from policies.manifest_reader import FIELDS, LIMITS
 from policies.model_card import render_card
 from policies.release import Release
-from tests.examples import LEARNERS, run_policy, small_world, two_models
+from tests.examples import LEARNERS, run_policy, small_world, two_models, under_limits
 
 jsonschema: Any = import_module("jsonschema")  # it ships no types
 FOLDER = Path(__file__).resolve().parents[2] / "policies" / "schemas"
@@ -106,6 +107,13 @@ def test_every_object_of_a_schema_is_closed_and_every_field_described(name: str)
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_learner_fits(name: str, learner: str) -> None:
     judge(name).validate(document(name, learner))
+
+
+@pytest.mark.parametrize("learner", presets.names("policy"))
+def test_every_learner_that_a_config_can_choose_fits_before_it_learns(learner: str) -> None:
+    made = under_limits(presets.load("policy", learner))
+    policy = freeze_policy(small_world(), made, state=made.policy.init(made.params).inner)
+    judge("policy").validate(json.loads(policy.text))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from envs import presets
+from envs.tasks import parse_task
 from experiments.bundling import agreement as module
 from experiments.bundling.agreement import READER, Agreement, agreement, draw_requests, node
 from policies.frozen import FrozenPolicy, freeze_policy
@@ -64,7 +65,7 @@ def test_requests_come_from_everywhere_and_are_the_same_for_the_same_seed() -> N
     assert {one.features["prompt_tokens"] is None for one in asked} == {True, False}
     said = [policy.recommend(*one[:3], prices=one.prices) for one in asked]
     assert not any(one.refusal for one in said)
-    contexts = np.array([policy.decision(module.parse_task(one.features), 0, np.ones(2)).features for one in asked])
+    contexts = np.array([policy.decision(parse_task(one.features), 0, np.ones(2)).features for one in asked])
     assert contexts.min() == -3.0 and contexts.max() == 3.0
 
 

@@ -10,11 +10,11 @@ from evaluators.log import write_log
 from evaluators.reading.batches import Batch, Facts
 from evaluators.reading.own_parquet import OwnParquet
 from experiments.evaluating.targets import bundle_target, column_target, logger_target, policy_target
-from policies.bundle import load, write_bundle
+from policies.bundle import DIGEST_ONLY, load, write_candidate
 from policies.frozen import freeze_policy
 from policies.learners import fixed, linucb, uniform
 from policies.masses import TOTAL
-from tests.examples import LEARNERS, run_policy, small_world
+from tests.examples import LEARNERS, release, run_policy, small_world
 from tests.other_logs import LABELS, draw
 
 DRAWN = draw(30)
@@ -88,8 +88,8 @@ def test_a_bundle_is_judged_by_the_masses_it_serves(learner: str, own: tuple[Bat
     """Each row's probabilities are those of `recommend`, moved to the logged slots by action id."""
     run, world = run_policy(LEARNERS[learner], n_rounds=20), small_world()
     policy = freeze_policy(world, run.bounded, state=run.state.inner, approved=run.state.approved)
-    write_bundle(tmp_path / "b", policy, version="0", evidence={})
-    served, batch = load(tmp_path / "b"), own[0]
+    write_candidate(tmp_path / "b", policy, release())
+    served, batch = load(tmp_path / "b", trust=DIGEST_ONLY), own[0]
     table = bundle_target(tmp_path / "b").whole(batch)
     assert table is not None
     people = world.population
@@ -103,7 +103,7 @@ def test_a_bundle_is_judged_by_the_masses_it_serves(learner: str, own: tuple[Bat
 
 def test_a_bundle_needs_to_know_what_was_asked(own: tuple[Batch, Facts], tmp_path: Path) -> None:
     policy = freeze_policy(small_world(), RUN.bounded, state=RUN.state.inner, approved=RUN.state.approved)
-    write_bundle(tmp_path / "b", policy, version="0", evidence={})
+    write_candidate(tmp_path / "b", policy, release())
     target, windows = bundle_target(tmp_path / "b"), own[0].windows
     assert windows is not None
     with pytest.raises(ConfigError, match="our own log"):
