@@ -1,4 +1,6 @@
-"""What one recommendation costs in NumPy: window, belief, vector, masses and draw, as production serves it.
+"""What one decision costs in NumPy while a policy still learns: window, belief, vector, masses and draw.
+
+What a bundle costs, which no longer learns, `experiment=bundle_validation` measures.
 
 CPU time of the whole process, so that a second thread does not flatter the figure; learning is left out.
 """

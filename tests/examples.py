@@ -21,7 +21,7 @@ from policies.constrained import BoundedState
 from policies.decide import Decided, Known, decide
 from policies.digest import policy_digest
 from policies.evidence import Evidence
-from policies.frozen import FrozenPolicy, freeze_policy
+from policies.frozen import FrozenPolicy, Recommendation, freeze_policy
 from policies.learners import epsilon_greedy, fixed, linucb, proximity, softmax, thompson, uniform
 from policies.masses import TOTAL
 from policies.release import Release
@@ -63,6 +63,13 @@ def frozen(learner: Any, *, world: Scenario | None = None, **options: Any) -> Fr
     run = run_policy(LEARNERS[learner] if isinstance(learner, str) else learner, world=world)
     told = {"approved": run.state.approved, **options}
     return freeze_policy(world or small_world(), run.bounded, state=run.state.inner, **told)
+
+
+def told(answer: Recommendation) -> dict[str, Any]:
+    """All that an answer says, as plain values that compare."""
+    names = ("parameters", "action_id", "propensity", "uniform", "policy_digest", "refusal", "reason", "confidence")
+    arrays = {"masses": answer.masses.tolist(), "window": [leaf.tolist() for leaf in answer.window]}
+    return {name: getattr(answer, name) for name in names} | arrays
 
 
 def numbers(world: Scenario, action_id: Any) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Edits of a bundle, generated: each field, each file, each rule, each broken in every way that has a name."""
+"""Edits of a bundle, generated: each field and each file, broken in every way that has a name."""
 
 import json
 import math
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from policies.manifest import CARD, GRAPH, MANIFEST, POLICY, SIGNATURE
+from policies.manifest import MANIFEST
 from policies.strict_json import canonical, pretty
 
-__all__ = ["STAND_IN", "Broken", "broken_files", "broken_folders", "broken_rules", "broken_values", "external_data"]
+__all__ = ["STAND_IN", "Broken", "broken_files", "broken_folders", "broken_values", "text_of"]
 
 STAND_IN = b'"-- stands in --"'  # where a token goes that no JSON writer writes
 NOT_FINITE = ("NaN", "Infinity", "-Infinity", "1e999")
@@ -42,7 +42,8 @@ class Broken:
     is_rule: bool = False
 
 
-def _text(file: str, document: object) -> bytes:
+def text_of(file: str, document: object) -> bytes:
+    """A JSON file of a bundle as its writer spells it."""
     return (pretty(document) + "\n").encode("ascii") if file == MANIFEST else canonical(document)
 
 
@@ -94,44 +95,42 @@ def _others(value: object) -> Iterator[tuple[str, object]]:
         yield "minus zero", -0.0
 
 
-def _differs(a: object, b: object) -> bool:
-    return json.dumps(a) != json.dumps(b)
+def broken_values(file: str, raw: bytes, *, every: int = 1) -> Iterator[Broken]:
+    """Every field of a JSON file removed, of another type, changed a little, not finite, or said twice.
 
-
-def broken_values(file: str, raw: bytes) -> Iterator[Broken]:
-    """Every field of a JSON file removed, of another type, changed a little, not finite, or said twice."""
+    Args:
+        file: its name.
+        raw: its text.
+        every: each so-manieth edit is made.
+    """
     document = json.loads(raw)
+    for i, (kind, path, token) in enumerate(_edits(document)):
+        if i % every == 0:
+            yield Broken(kind=kind, where=f"{file}: {path}", files={file: text_of(file, document)}, raw=token)
+
+
+def _edits(document: Any) -> Iterator[tuple[str, str, bytes]]:
+    """What was done, where, and what stands in place of `STAND_IN`; the document is broken until the next is asked."""
     for holder, key, path in list(_places(document, "")):
-        value, where = holder[key], f"{file}: {path}"
+        value = holder[key]
         for kind, other in _others(value):
-            if _differs(value, other):
+            if json.dumps(value) != json.dumps(other):
                 holder[key] = other
-                yield Broken(kind=kind, where=where, files={file: _text(file, document)})
+                yield kind, path, b""
         holder[key] = STAND_IN.decode().strip('"')
-        standing = {file: _text(file, document)}
         if isinstance(value, int | float) and not isinstance(value, bool):
-            for token in NOT_FINITE:
-                yield Broken(kind=token, where=where, files=standing, raw=token.encode())
+            yield from ((token, path, token.encode()) for token in NOT_FINITE)
         if isinstance(holder, dict):
-            twice = f"{json.dumps(value)}, {json.dumps(key)}: {json.dumps(value)}"
-            yield Broken(kind="said twice", where=where, files=standing, raw=twice.encode())
-        yield Broken(kind="removed", where=where, files={file: _without(document, holder, key, file=file)})
+            yield "said twice", path, f"{json.dumps(value)}, {json.dumps(key)}: {json.dumps(value)}".encode()
         holder[key] = value
+        kept = holder.copy()
+        del holder[key]
+        yield "removed", path, b""
+        holder.clear()
+        holder.update(kept) if isinstance(holder, dict) else holder.extend(kept)
 
 
-def _without(document: Any, holder: Any, key: Any, *, file: str) -> bytes:
-    """The text of a document that lacks one member, which is put back where it stood."""
-    kept = holder.copy()
-    del holder[key]
-    text = _text(file, document)
-    holder.clear()
-    holder.update(kept) if isinstance(holder, dict) else holder.extend(kept)
-    return text
-
-
-def broken_files(
-    files: Mapping[str, bytes], other: Mapping[str, bytes], *, seed: int, each: int
-) -> Iterator[Broken]:
+def broken_files(files: Mapping[str, bytes], other: Mapping[str, bytes], *, seed: int, each: int) -> Iterator[Broken]:
     """Every file swapped with another bundle's, cut, emptied, lengthened, gone, or with one bit flipped.
 
     Args:
@@ -202,110 +201,3 @@ def broken_folders(files: Mapping[str, bytes]) -> Iterator[Broken]:
 
 def _bound(act: Callable[[Path, str], None], name: str) -> Act:
     return lambda folder: act(folder, name)
-
-
-def _rule(kind: str, where: str, raw: bytes, edit: Callable[[Any], object]) -> Broken:
-    document = json.loads(raw)
-    edit(document)
-    files = {MANIFEST: _text(MANIFEST, document)}
-    return Broken(kind=kind, where=f"{MANIFEST}: {where}", files=files, is_rule=True)
-
-
-def broken_rules(files: Mapping[str, bytes]) -> Iterator[Broken]:
-    """Each rule of the format broken by an editor who keeps everything else right."""
-    raw = files[MANIFEST]
-    for version in ("1.0", "1", "2.1", "3.0", "2.00", "2", "", 2.0, None, ["2.0"]):
-        yield _rule(f"{version!r}", "format_version", raw, lambda m, v=version: m.update(format_version=v))
-    yield from _evidence(raw)
-    yield from _bounds(raw)
-    for name in ("../policy.json", "/etc/passwd", "policy.json/../policy.json", "notes.txt", SIGNATURE, MANIFEST):
-        listed = {"sha256": "0" * 64, "bytes": 1}
-        yield _rule(f"names {name}", "files", raw, lambda m, n=name: m["files"].update({n: listed}))
-    for name, size in ((POLICY, (1 << 26) + 1), (CARD, -1), (CARD, 1 << 40)):
-        document = json.loads(raw)
-        document["files"][name]["bytes"] = size
-        yield Broken(kind=f"{size} bytes", where=f"{MANIFEST}: files.{name}", files={MANIFEST: _text(MANIFEST, document)})
-    yield Broken(kind="external data", where=GRAPH, files={GRAPH: external_data(files[GRAPH])}, is_rule=True)
-
-
-def _evidence(raw: bytes) -> Iterator[Broken]:
-    ended = {"identity": "release manager", "reason": "an incident", "expires": "2025-12-31T00:00:00Z"}
-    ended |= {"waives": ["gate"]}
-    changes: dict[str, dict[str, Any]] = {
-        "a lower bound just below 0": {"lower_bound": -5e-324},
-        "a lower bound below 0": {"lower_bound": -0.01},
-        "no lower bound": {"lower_bound": None},
-        "refused": {"verdict": "refused"},
-        "no change": {"verdict": "no_change"},
-        "another verdict": {"verdict": "Approved"},
-        "approved, and nobody judged": {"estimate": None},
-        "alpha of 0": {"alpha": 0.0},
-        "less than no rows": {"n": -1},
-    }
-    for kind, change in changes.items():
-        yield _rule(kind, "evidence", raw, lambda m, c=change: m["evidence"].update(c))
-    for kind, told in {
-        "an ended waiver": ended,
-        "a waiver that ends this very second": ended | {"expires": "2026-01-01T00:00:00Z"},
-        "a waiver of all that there is": ended | {"expires": "2030-01-01T00:00:00Z", "waives": ["everything"]},
-        "a waiver of nothing": ended | {"expires": "2030-01-01T00:00:00Z", "waives": []},
-        "a waiver by nobody": ended | {"expires": "2030-01-01T00:00:00Z", "identity": " "},
-        "a waiver without reason": ended | {"expires": "2030-01-01T00:00:00Z", "reason": ""},
-        "a waiver to no such day": ended | {"expires": "2030-02-30T00:00:00Z"},
-        "a waiver for ever": ended | {"expires": "never"},
-    }.items():
-        yield _rule(kind, "waivers", raw, lambda m, t=told: m.update(waivers=[t]))
-
-
-def _bounds(raw: bytes) -> Iterator[Broken]:
-    """Approved actions and fallback outside limits or lattice, regions wider than what was learned."""
-    document = json.loads(raw)
-    sizes = [len(axis["values"]) for axis in document["actions"]["axes"]]
-    size = math.prod(sizes)
-    for kind, action in (("beyond the lattice", size), ("below the lattice", -1), ("another action", 0)):
-        yield _rule(kind, "approved", raw, lambda m, a=action: m["task_types"][0]["approved"].update(action_id=a))
-        yield _rule(kind, "fallback", raw, lambda m, a=action: m["fallback"].update(action_id=a))
-    for axis in document["actions"]["axes"]:
-        name, first, last = axis["name"], axis["values"][0], axis["values"][-1]
-        if first == last:
-            continue
-        home = str(document["fallback"]["parameters"][name])
-        for kind, edge in (("highest", first), ("lowest", last)):
-            if float(edge) != float(home):
-                where, change = f"hard_limits.{name}", {"lowest": edge, "highest": edge}
-                yield _rule(f"all at its {kind}", where, raw, lambda m, n=name, c=change: m["hard_limits"].update({n: c}))
-        yield _rule("turned round", f"hard_limits.{name}", raw, lambda m, n=name: _turn(m["hard_limits"][n]))
-        yield _rule("off the lattice", f"hard_limits.{name}", raw, lambda m, n=name: m["hard_limits"][n].update(highest="9e9"))
-        yield _rule("wider", f"trust_region.{name}", raw, lambda m, n=name: _widen(m["trust_region"][n]))
-
-
-def _turn(edges: dict[str, str]) -> None:
-    edges.update(lowest=edges["highest"], highest=edges["lowest"])
-
-
-def _widen(region: dict[str, Any]) -> None:
-    """One step more, in its own unit too."""
-    steps = region["steps"]
-    region["steps"] = steps + 1
-    with_unit = region["radius"]
-    if steps and with_unit.replace(".", "", 1).isdigit():
-        region["radius"] = str(float(with_unit) / steps * (steps + 1))
-
-
-def external_data(raw: bytes) -> bytes:
-    """A graph whose first constant is said to lie in another file.
-
-    Raises:
-        ModuleNotFoundError: the export extra is missing.
-    """
-    try:
-        import onnx  # optional: part of the export extra
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("graphs need the package onnx: pip install 'guardband[export]'") from error
-    model = onnx.load_from_string(raw)
-    first = model.graph.initializer[0] if model.graph.initializer else model.graph.node[0].attribute[0].t
-    first.ClearField("raw_data")
-    first.data_location = onnx.TensorProto.EXTERNAL
-    place = first.external_data.add()
-    place.key, place.value = "location", "../secrets"
-    return bytes(model.SerializeToString())

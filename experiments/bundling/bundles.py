@@ -5,8 +5,7 @@ wide world has a window of 51 slots, since a window is a block of odd sides and 
 that reaches 50, and a context of 32 entries: the twelve of every world and twenty models.
 """
 
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from envs.lattice import AxisRange, LatticeRanges
 from envs.surfaces import llm_outcome
 from envs.tasks import encode
 from envs.world import Noise, Scenario
+from experiments.bundling.probe import NOW
 from policies.approval import Params as ApprovalParams
 from policies.base import Feedback
 from policies.build import BoundedPolicy, bounded, learner_module, make_spec
@@ -31,7 +31,6 @@ from policies.release import Release
 from policies.signing import Signer
 
 __all__ = [
-    "NOW",
     "evidence",
     "learned",
     "learners",
@@ -46,8 +45,6 @@ __all__ = [
 
 ENTRIES = 32  # of the wide world's context
 PRESET = "four_types"
-BOTH_KINDS = ("epsilon_decay", "epsilon_greedy", "linucb", "softmax", "squarecb", "thompson")  # of features
-NOW = datetime(2026, 1, 1, tzinfo=UTC)  # the moment by which waivers are judged
 
 
 def _world(lattice: LatticeRanges, name: str, *, tasks: int, contexts: int) -> Scenario:
@@ -79,12 +76,13 @@ def wide_world() -> Scenario:
 
 
 def learners() -> dict[str, Any]:
-    """Every learner of configs/policy by name; linear ones that learn either way, with shared and disjoint features."""
-    found: dict[str, Any] = {name: presets.load("policy", name) for name in presets.names("policy")}
-    for name in BOTH_KINDS:
-        plain = found.pop(name)
-        found |= {f"{name} {kind}": replace(plain, features=kind) for kind in ("shared", "disjoint")}
-    return dict(sorted(found.items()))
+    """Every learner of configs/policy by name, once for each kind of features that it offers."""
+    found: dict[str, Any] = {}
+    for name in presets.names("policy"):
+        one: Any = presets.load("policy", name)
+        kinds = next((item.metadata["choices"] for item in fields(one) if item.name == "features"), ("",))
+        found |= {f"{name} {kind}".strip(): replace(one, features=kind) if kind else one for kind in kinds}
+    return found
 
 
 def under_mission(scenario: Scenario, learner: Any) -> BoundedPolicy:

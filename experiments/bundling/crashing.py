@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from evaluators.shares import clopper_pearson
+from experiments.bundling.probe import NOW
 from experiments.measurement import Measurement
 from experiments.results import Claim
 from policies.bundle import DIGEST_ONLY, BundleError, LoadedPolicy, load, publish_bundle
@@ -76,8 +77,6 @@ def left_behind(store: Path, *, files: int) -> str:
 
 
 def _publish(store: Path, found: LoadedPolicy, graph: bytes | None) -> None:
-    from experiments.bundling.bundles import NOW  # slow: only the writer needs worlds
-
     publish_bundle(store, found.policy, release=found.release, graph=graph, sign=None, now=NOW)
 
 
@@ -214,8 +213,8 @@ def measurements(found: Crashes, section: str) -> Iterator[Measurement]:
     for name, value in (("old", found.old), ("new", found.new), ("broken", len(found.broken))):
         yield Measurement(section=section, measure=f"killed_{name}", n=found.kills, value=float(value))
     for name in STAGES:
-        value = float(found.stages.get(name, 0))
-        yield Measurement(section=section, measure="interrupted", task=name, n=found.kills, value=value)
+        count = float(found.stages.get(name, 0))
+        yield Measurement(section=section, measure="interrupted", task=name, n=found.kills, value=count)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ from typing import Any
 
 from policies.bundle import LoadedPolicy, Trust, load
 
-__all__ = ["HEAVY", "asked", "main", "memory_mb", "probe"]
+__all__ = ["HEAVY", "NOW", "asked", "main", "memory_mb", "probe"]
 
 HEAVY = ("gymnasium", "jax", "matplotlib", "onnx", "onnxruntime", "pandas", "scipy")
 WARM = 100  # requests before the first that is timed
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)  # the moment by which the waivers of test bundles are judged
 
 
 def memory_mb() -> dict[str, float]:

@@ -8,8 +8,6 @@ of, by the very functions that learn. Text is longer than the numbers it holds, 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from envs.world import Scenario
 from experiments.bundling.bundles import played, under_mission
 from experiments.measurement import Measurement
@@ -31,6 +29,7 @@ class Size(NamedTuple):
         name: of the learner.
         decisions: after how many.
         tasks: task types.
+        entries: of the context.
         fresh: bytes of the state before the first decision.
         state: bytes of it afterwards.
         text: bytes of policy.json.
@@ -40,6 +39,7 @@ class Size(NamedTuple):
     name: str
     decisions: int
     tasks: int
+    entries: int
     fresh: int
     state: int
     text: int
@@ -67,6 +67,7 @@ def size_of(name: str, learner: Any, scenario: Scenario, *, decisions: int, is_t
         name=name,
         decisions=decisions,
         tasks=len(scenario.population.names),
+        entries=frozen.spec.d,
         fresh=_bytes(policy.learner.init(policy.params.inner)),
         state=_bytes(frozen.state),
         text=len(frozen.text),
@@ -78,18 +79,26 @@ def _mb(count: float) -> str:
     return f"{count / 1e6:.3f} MB"
 
 
-def claims(sizes: Sequence[Size], long: Size) -> list[Claim]:
-    """The threshold after 10^5 decisions, for one learner measured, for all by the law that sizes stand still."""
+def claims(sizes: Sequence[Size], long: Size, wide: Sequence[Size]) -> list[Claim]:
+    """The threshold after 10^5 decisions, for one learner measured, for all by the law that sizes stand still.
+
+    Args:
+        sizes: of every learner, on a world of one task type with the house's twelve features.
+        long: of one learner after 10^5 decisions.
+        wide: of every learner with more features, reported; may be empty.
+    """
     largest = max(sizes, key=lambda one: one.state / one.tasks)
     text = max(sizes, key=lambda one: one.text / one.tasks)
     graph = max(sizes, key=lambda one: one.graph / one.tasks)
     grown = [one.name for one in (*sizes, long) if one.fresh != one.state]
     enough = long.decisions >= DECISIONS
+    widest = max(wide, key=lambda one: one.state / one.tasks, default=None)
     holds = max(largest.state / largest.tasks, long.state / long.tasks) < MAX_MB * 1e6 and not grown
     return [
         Claim(
             f"Learned state per task type after {long.decisions:,} decisions ({long.name})",
-            f"{_mb(long.state / long.tasks)} (before the first: {_mb(long.fresh / long.tasks)})",
+            f"{_mb(long.state / long.tasks)} (before the first: {_mb(long.fresh / long.tasks)}), policy.json "
+            f"{_mb(long.text / long.tasks)}",
             f"< {MAX_MB:g} MB after {DECISIONS:,} decisions",
             f"{long.tasks} task type{'s' * (long.tasks > 1)}, exact",
             holds if enough else None if holds else False,
@@ -102,6 +111,7 @@ def claims(sizes: Sequence[Size], long: Size) -> list[Claim]:
             f"{largest.decisions:,} decisions each, exact",
             holds,
         ),
+        *([] if widest is None else [_wide_claim(widest)]),
         Claim(
             "Files per task type, the largest of all learners",
             f"policy.json {_mb(text.text / text.tasks)} ({text.name}), "
@@ -113,11 +123,16 @@ def claims(sizes: Sequence[Size], long: Size) -> list[Claim]:
     ]
 
 
+def _wide_claim(one: Size) -> Claim:
+    text = f"The same with {one.entries} features"
+    return Claim(text, f"{_mb(one.state / one.tasks)} ({one.name})", "reported", "exact", None)
+
+
 def measurements(sizes: Sequence[Size], section: str) -> Iterator[Measurement]:
     """Bytes by learner."""
     for one in sizes:
         values: Mapping[str, int] = {"state_bytes": one.state, "policy_bytes": one.text, "graph_bytes": one.graph}
         for measure, value in values.items():
             yield Measurement(
-                section=section, measure=measure, policy=one.name, n=one.tasks, t=one.decisions, value=float(np.int64(value))
+                section=section, measure=measure, policy=one.name, n=one.entries, t=one.decisions, value=float(value)
             )

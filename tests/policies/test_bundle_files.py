@@ -158,7 +158,8 @@ def test_a_store_may_be_moved_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_there_is_checked_and_used_again(tmp_path: Path) -> None:
-    store, seen = store_of(tmp_path), []
+    store = store_of(tmp_path)
+    seen: list[Path] = []
     before = (store / "one").stat().st_ino
     publish_folder(store, "two", FILES | {"a.json": b"2"}, check=fine)
     publish_folder(store, "one", FILES, check=seen.append)
@@ -168,7 +169,9 @@ def test_a_name_that_is_there_is_checked_and_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"a.json": b"{ }"}, {"c.json": b"1"}])
-def test_a_name_that_holds_other_bytes_is_neither_used_nor_written_over(other: dict[str, bytes], tmp_path: Path) -> None:
+def test_a_name_that_holds_other_bytes_is_neither_used_nor_written_over(
+    other: dict[str, bytes], tmp_path: Path
+) -> None:
     """A bundle signed by another key has the same digest, and so the same name."""
     store = store_of(tmp_path)
     publish_folder(store, "two", FILES, check=fine)
@@ -214,7 +217,9 @@ def test_writers_wait_for_each_other_and_readers_for_nobody(tmp_path: Path) -> N
 
     def publish(i: int) -> None:
         for j in range(10):
-            publish_folder(store, f"{i}-{j}", {"a.json": f"{i}-{j}".encode(), "b.json": f"{i}-{j}".encode()}, check=check)
+            publish_folder(
+                store, f"{i}-{j}", {"a.json": f"{i}-{j}".encode(), "b.json": f"{i}-{j}".encode()}, check=check
+            )
 
     threads = [threading.Thread(target=publish, args=(i,)) for i in range(8)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""Evidence carries a policy, or a waiver that is valid now does, and nothing else; each field has its kind and range."""
+"""Evidence carries a policy, or a waiver valid now does, and nothing else; each field has its kind and range."""
 
 import itertools
 import json
@@ -44,18 +44,24 @@ def test_the_door_opens_as_the_rule_says_and_never_otherwise(
         return
     with pytest.raises(EvidenceError) as caught:
         check_evidence(said, held, now=NOW, file="manifest.json")
-    blamed = "waivers" if EXPIRED in waivers else "evidence.verdict" if verdict != "approved" else "evidence.lower_bound"
+    blamed = (
+        "waivers" if EXPIRED in waivers else "evidence.verdict" if verdict != "approved" else "evidence.lower_bound"
+    )
     assert caught.value.field.startswith(blamed)
     assert caught.value.file == "manifest.json"
 
 
 def test_a_refusal_says_why_the_gate_refused_and_when_a_waiver_ended() -> None:
     said = evidence(verdict="refused", reasons=("the ess is 40", "need 200"))
-    with pytest.raises(EvidenceError, match=r"verdict = 'refused' \(the ess is 40; need 200\), need 'approved', or a w"):
+    with pytest.raises(
+        EvidenceError, match=r"verdict = 'refused' \(the ess is 40; need 200\), need 'approved', or a w"
+    ):
         check_evidence(said, (), now=NOW, file="f")
     with pytest.raises(EvidenceError, match="lower_bound = -0.5, need a number >= 0, or a waiver of 'gate'"):
         check_evidence(evidence(lower_bound=-0.5), (), now=NOW, file="f")
-    with pytest.raises(EvidenceError, match=r"waivers\[1\].expires = '2030-06-01T12:00:00Z', need a time after 2030-06"):
+    with pytest.raises(
+        EvidenceError, match=r"waivers\[1\].expires = '2030-06-01T12:00:00Z', need a time after 2030-06"
+    ):
         check_evidence(evidence(), (WAIVERS[VALID], WAIVERS[EXPIRED]), now=NOW, file="f")
 
 

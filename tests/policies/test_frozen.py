@@ -1,7 +1,7 @@
-"""A frozen policy answers as simulation does, the same for the same request id, within its bounds, whatever is asked."""
+"""A frozen policy answers as simulation does, the same for the same id, within its bounds, whatever is asked."""
 
 import math
-from dataclasses import FrozenInstanceError, asdict, fields, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,18 @@ from policies.frozen import REQUEST, FrozenPolicy, Recommendation, freeze_policy
 from policies.learners import decomposed, epsilon_greedy
 from policies.masses import TOTAL
 from policies.request import request_seed, request_uniform
-from tests.examples import LEARNERS, LIMITS, frozen, many_types, numbers, run_policy, small_world, two_models, under_limits
+from tests.examples import (
+    LEARNERS,
+    LIMITS,
+    frozen,
+    many_types,
+    numbers,
+    run_policy,
+    small_world,
+    told,
+    two_models,
+    under_limits,
+)
 
 WORLD = small_world()
 TASKS = WORLD.population.tasks
@@ -25,15 +36,6 @@ LEARNED = run_policy(LEARNERS["thompson shared"])
 POLICY = frozen("thompson shared")
 MODELS = frozen("thompson shared", world=two_models(), stops={"long": ("END", "\n\n")})
 NAMES = {"short", "long"}
-
-
-def said(answer: Recommendation) -> dict[str, Any]:
-    """All that an answer says, as plain values that compare."""
-    return {item.name: getattr(answer, item.name) for item in fields(answer) if item.name[0] != "_"} | {
-        "masses": answer.masses.tolist(),
-        "window": [leaf.tolist() for leaf in answer.window],
-        "words": (answer.reason, answer.confidence),
-    }
 
 
 def grid(answer: Recommendation) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def test_masses_are_those_of_the_engine_for_every_task(learner: str) -> None:
         kind = WORLD.population.task[i]
         answer = policy.recommend(task, WORLD.population.names[kind], f"r-{i}")
         context = Context(np.int32(i), kind, WORLD.population.features[i], np.int32(0))
-        known = Known(np.int32(99), np.float64(WORLD.reward_span), np.int32(answer.uniform))
+        known = Known(np.int32(99), np.float64(WORLD.reward_span), np.int32(answer.uniform or 0))
         engine = decide(run.bounded.policy, run.bounded.params, run.state, context, known)
         assert np.array_equal(answer.masses, engine.masses)
         assert answer.action_id == engine.choice.action_id
@@ -126,14 +128,14 @@ def test_approved_parameters_are_the_start_unless_given() -> None:
 def test_exploration_that_decays_stands_where_it_was_when_the_policy_froze() -> None:
     """Half of all decisions at t = 0, half of that after 20 evaluations; the floor is a tenth."""
     learner = epsilon_greedy.Params(epsilon=0.5, halving=20.0)
-    run, told = run_policy(learner), np.array([20, 10**6], np.int32)
-    first, later = frozen(learner), frozen(learner, seen=told)
+    run, later_on = run_policy(learner), np.array([20, 10**6], np.int32)
+    first, later = frozen(learner), frozen(learner, seen=later_on)
     assert first.seen.tolist() == [0, 0]
     assert first.digest == later.digest  # when it froze is an event, not another policy
     for kind, task, share in ((0, "short", 0.25), (1, "long", 0.1)):
         begun, answer = (one.recommend(TASKS[0], task, "r") for one in (first, later))
         context = Context(np.int32(0), np.int32(kind), encode(TASKS[0], WORLD.population.spec), np.int32(0))
-        known = Known(told[kind], np.float64(WORLD.reward_span), np.int32(answer.uniform))
+        known = Known(later_on[kind], np.float64(WORLD.reward_span), np.int32(answer.uniform or 0))
         engine = decide(run.bounded.policy, run.bounded.params, run.state, context, known)
         assert np.array_equal(answer.masses, engine.masses)
         n = np.count_nonzero(answer.masses)
@@ -247,12 +249,12 @@ def test_a_missing_feature_is_answered_as_its_default_sent_explicitly(name: str)
     missing = {} if name == "all" else {key: value for key, value in full.items() if key != name}
     explicit = DEFAULTS if name == "all" else full | {name: DEFAULTS[name]}
     for i in range(10):
-        assert said(POLICY.recommend(missing, "long", f"r-{i}")) == said(POLICY.recommend(explicit, "long", f"r-{i}"))
+        assert told(POLICY.recommend(missing, "long", f"r-{i}")) == told(POLICY.recommend(explicit, "long", f"r-{i}"))
 
 
 def test_features_may_be_a_task_or_its_fields() -> None:
     one, other = (POLICY.recommend(sent, "long", "r") for sent in (TASKS[15], asdict(TASKS[15])))
-    assert said(one) == said(other)
+    assert told(one) == told(other)
 
 
 def test_parameters_go_by_their_opentelemetry_names() -> None:
@@ -266,7 +268,7 @@ def test_parameters_go_by_their_opentelemetry_names() -> None:
 
 def test_an_answer_is_the_callers_own_and_can_not_reach_into_the_policy() -> None:
     asked = ({"model_name": "large"}, "long", "r-1")
-    before = said(MODELS.recommend(*asked))
+    before = told(MODELS.recommend(*asked))
     answer = MODELS.recommend(*asked)
     answer.parameters.clear()
     answer.masses[:] = 0
@@ -276,7 +278,7 @@ def test_an_answer_is_the_callers_own_and_can_not_reach_into_the_policy() -> Non
     answer = MODELS.recommend(*asked)
     answer.parameters[REQUEST + "stop_sequences"].append("more")
     answer.parameters[REQUEST + "temperature"] = 2.0
-    assert said(MODELS.recommend(*asked)) == before
+    assert told(MODELS.recommend(*asked)) == before
     with pytest.raises(FrozenInstanceError):
         answer.action_id = 3  # type: ignore[misc]  # what the test is about
 
@@ -349,10 +351,15 @@ NUMBERS = st.one_of(
     st.builds(pow, st.just(10), st.just(5000)),  # Python refuses to print it
 )
 ODD = st.one_of(
-    st.none(), st.binary(max_size=4), st.builds(object), st.builds(Hostile), st.builds(nested, st.sampled_from([3, 3000]))
+    st.none(),
+    st.binary(max_size=4),
+    st.builds(object),
+    st.builds(Hostile),
+    st.builds(nested, st.sampled_from([3, 3000])),
 )
 VALUES = st.recursive(
-    TEXTS | NUMBERS | ODD, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    TEXTS | NUMBERS | ODD,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
 )
 FEATURES = st.one_of(
     VALUES,

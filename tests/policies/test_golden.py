@@ -152,7 +152,10 @@ FAULTS: dict[str, tuple[Callable[[list[Any]], None], str]] = {
     "one too few": (lambda cases: cases.pop(), "golden = 31 cases, need 32 to 1024"),
     "none": (lambda cases: cases.clear(), "golden = 0 cases, need 32 to 1024"),
     "too many": (lambda cases: cases.extend(cases * 32), "golden = 1056 cases, need 32 to 1024"),
-    "a task type unheard of": (_put(0, "task_type", "shrot"), r"golden\[0\].task_type = 'shrot', need one of short, lo"),
+    "a task type unheard of": (
+        _put(0, "task_type", "shrot"),
+        r"golden\[0\].task_type = 'shrot', need one of short, lo",
+    ),
     "a feature unheard of": (_put(0, "features", {"risk": 1}), r"golden\[0\] = .*, need a request that can be asked"),
     "a feature out of range": (_put(0, "features", {"risk_tier": 9}), "a request that can be asked: risk_tier = 9"),
     "features as list": (_put(0, "features", []), r"golden\[0\].features = \[\], need a JSON object"),

@@ -138,6 +138,10 @@ REFUSALS: dict[str, tuple[str, Callable[[Any], None], str]] = {
         at("state", "clock", "values", 0, value=2**40),
         "need integers of 32 bits",
     ),
+    "rows past the end": ("thompson shared", at("state", "theta", "rows", value=10**6), "rows = 1000000, need a whole"),
+    "a row unsaid": ("thompson shared", at("state", "theta", "rows", value=3), "need a list of 3 numbers"),
+    "rows below nothing": ("linucb disjoint", at("state", "clock", "rows", value=-1), "rows = -1, need a whole number"),
+    "rows missing": ("linucb disjoint", at("state", "clock", "rows", value=...), "state.clock.rows = nothing, need"),
     "endless among numbers": ("thompson shared", at("state", "theta", "values", 0, value=10**400), "need a list of"),
     "endless parameter": ("fixed", at("parameters", "floor", value=10**400), "need a value of type float"),
     "endless place": ("fixed", at("spec", "positions", 0, 1, value=10**400), "need a number that float64"),
@@ -155,6 +159,26 @@ def test_a_text_with_a_fault_is_refused_by_field(fault: str) -> None:
         read(canonical(document))
     assert str(caught.value).startswith("policy.json: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("learner", ["thompson disjoint", "linucb disjoint", "thompson shared"])
+def test_a_row_that_learning_left_alone_is_not_written_at_the_end(learner: str) -> None:
+    """One spelling: the same state with a last row spelt out, as a fresh state has it, is refused."""
+    document = json.loads(text_of(learner))
+    longer = 0
+    for name, array in document["state"].items():
+        if array["shape"] and array["rows"] < array["shape"][0]:
+            made = json.loads(text_of(learner))
+            width = int(np.prod(array["shape"][1:]))
+            state = read(text_of(learner)).state
+            row = getattr(state, name)[array["rows"]].ravel().tolist()
+            assert len(row) == width
+            at("state", name, "rows", value=array["rows"] + 1)(made)
+            at("state", name, "values", value=array["values"] + row)(made)
+            with pytest.raises(FormatError, match="need no rows after the last that learning changed"):
+                read(canonical(made))
+            longer += 1
+    assert longer or learner == "thompson shared"
 
 
 def test_every_field_taken_away_or_retyped_is_refused() -> None:

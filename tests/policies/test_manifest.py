@@ -118,7 +118,9 @@ def test_every_input_says_kind_unit_range_and_what_is_taken_where_it_is_missing(
         item = inputs.pop(name)
         assert item["unit"]
         if item["missing"].startswith("taken as "):
-            assert json.loads(item["missing"].removeprefix("taken as ")) == (list(default) if default == () else default)
+            assert json.loads(item["missing"].removeprefix("taken as ")) == (
+                list(default) if default == () else default
+            )
         else:
             assert default is None and item["missing"].startswith("null: its entry is 0")
         if item["kind"] == "integer":
@@ -158,7 +160,9 @@ def test_the_actions_section_is_enough_to_decode_an_id() -> None:
             mine = {name: value for name, value in values.items() if value}  # "" is not chosen
             theirs = policy.lattice.parameters(action)
             assert mine.keys() == theirs.keys()
-            assert all(str(theirs[name]) == value or float(theirs[name]) == float(value) for name, value in mine.items())
+            assert all(
+                str(theirs[name]) == value or float(theirs[name]) == float(value) for name, value in mine.items()
+            )
         assert [axis["parameter"] for axis in axes] == [f"gen_ai.request.{axis['name']}" for axis in axes]
         assert all(axis["unit"] for axis in axes)
 

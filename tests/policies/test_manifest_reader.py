@@ -45,10 +45,11 @@ Edit = Callable[[Any], None]
 
 def sealed(edit: Edit) -> dict[str, Any]:
     """The manifest after an edit, with a digest that fits: an editor who knows the format."""
-    made = copy.deepcopy(MANIFEST)
+    made: dict[str, Any] = copy.deepcopy(MANIFEST)
     edit(made)
     made.pop("digest", None)
-    return made | {"digest": sha256(canonical(made))}
+    made["digest"] = sha256(canonical(made))
+    return made
 
 
 def described(made: dict[str, Any], policy: FrozenPolicy = HERE) -> Described:
@@ -95,7 +96,10 @@ def test_the_files_are_listed_with_their_sizes() -> None:
 
 REFUSALS: dict[str, tuple[Edit, str]] = {
     "a later format": (at("format_version", value="3.0"), "format_version = '3.0', need '2.0', the format that this"),
-    "a later minor": (at("format_version", value="2.1"), "format_version = '2.1', need '2.0', the format that this code"),
+    "a later minor": (
+        at("format_version", value="2.1"),
+        "format_version = '2.1', need '2.0', the format that this code",
+    ),
     "the first format": (at("format_version", value=1), "format_version = 1, need '2.0'"),
     "no format": (at("format_version", value=...), "format_version = None, need '2.0'"),
     "a truth as format": (at("format_version", value=True), "format_version = True, need '2.0'"),
@@ -153,7 +157,10 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
     "a feature left out": (at("features", "entries", 5, value=...), "spec.d = 12, need 11"),
     "an empty lattice": (at("actions", "axes", value=[]), r"actions.axes = \[\], need at least one axis"),
     "an axis twice": (at("actions", "axes", 1, "name", value="temperature"), "need at least one axis, each name once"),
-    "an axis out of order": (at("actions", "axes", 0, "values", 0, value="2"), "a lattice: axis temperature = .*ascending"),
+    "an axis out of order": (
+        at("actions", "axes", 0, "values", 0, value="2"),
+        "a lattice: axis temperature = .*ascending",
+    ),
     "a grid value that is no number": (
         at("actions", "axes", 0, "values", 0, value="warm"),
         "a lattice: .*'warm', need a decimal",
@@ -174,7 +181,10 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
     "a size below nothing": (at("files", CARD, "bytes", value=-1), "need a whole number in"),
     "another hash": (at("files", GRAPH, "sha256", value="0" * 64), r"files.policy.onnx.sha256 = '0+\.\.\., need '"),
     **{
-        f"a file at {name!r}": (at("files", name, value={"sha256": "0" * 64, "bytes": 1}), "has the unknown field 'files")
+        f"a file at {name!r}": (
+            at("files", name, value={"sha256": "0" * 64, "bytes": 1}),
+            "has the unknown field 'files",
+        )
         for name in ("../policy.json", "/etc/passwd", "a/b", "policy.json\x00", "", ".", "manifest.json", "policy.pkl")
     },
     "a fallback outside the limits": (
@@ -186,7 +196,10 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
         at("fallback", "parameters", "temperature", value=0.6),
         "fallback.parameters.temperature = 0.6, need",
     ),
-    "stop sequences as text": (at("task_types", 1, "stop_sequences", value="END"), "stop_sequences = 'END', need a list"),
+    "stop sequences as text": (
+        at("task_types", 1, "stop_sequences", value="END"),
+        "stop_sequences = 'END', need a list",
+    ),
     "an empty stop sequence": (at("task_types", 1, "stop_sequences", value=[""]), "need at most 16 sequences of 1 to"),
     "too many stop sequences": (at("task_types", 1, "stop_sequences", value=["x"] * 17), "need at most 16 sequences"),
     "another parameter": (
@@ -201,7 +214,10 @@ REFUSALS: dict[str, tuple[Edit, str]] = {
         at("features", "inputs", 0, "missing", value="taken as 3"),
         r"features.inputs.0..missing = 'taken as 3', need 'taken as 2'",
     ),
-    "another rule for models": (at("features", "unknown_model", value="guess"), "features.unknown_model = 'guess', need"),
+    "another rule for models": (
+        at("features", "unknown_model", value="guess"),
+        "features.unknown_model = 'guess', need",
+    ),
     "models that no entry knows": (at("features", "models", value=["a", "b"]), "spec.d = 12, need 14"),
     "other weights": (at("reward", "weights", 0, 0, value=9.0), r"reward.weights.0..0. = 9.0, need"),
     "endless weights": (at("reward", "span", value=10**400), "need a number that float64"),

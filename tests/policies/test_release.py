@@ -88,7 +88,10 @@ assert isinstance(SAID, dict)
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "a waiver of everything": ({"waivers": [SAID | {"waives": ["all"]}]}, "need some of gate"),
     "a waiver without an end": ({"waivers": [{k: v for k, v in SAID.items() if k != "expires"}]}, "expires = nothing"),
-    "an end that never comes": ({"waivers": [SAID | {"expires": "never"}]}, r"waivers\[0\].expires = 'never', need a t"),
+    "an end that never comes": (
+        {"waivers": [SAID | {"expires": "never"}]},
+        r"waivers\[0\].expires = 'never', need a t",
+    ),
     "an end as number": ({"waivers": [SAID | {"expires": 2030}]}, r"waivers\[0\].expires = 2030, need text"),
     "a waiver by nobody": ({"waivers": [SAID | {"identity": ""}]}, "need 1 to 1000 characters"),
     "waivers as mapping": ({"waivers": SAID}, "need a list"),

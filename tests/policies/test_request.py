@@ -57,7 +57,9 @@ def test_consecutive_ids_fall_evenly(n_values: int, of: Any) -> None:
     assert statistic < 15 * (1 - 2 / 135 + 4.75 * np.sqrt(2 / 135)) ** 3
 
 
-@pytest.mark.parametrize("request_id", ["", "x" * 1025, "\u00e9" * 513, "\ud800"], ids=["empty", "long", "wide", "half"])
+@pytest.mark.parametrize(
+    "request_id", ["", "x" * 1025, "\u00e9" * 513, "\ud800"], ids=["empty", "long", "wide", "half"]
+)
 def test_a_bad_request_id_is_refused(request_id: str) -> None:
     for ask in (request_seed, lambda one: request_uniform(one, DIGEST)):
         with pytest.raises(ValueError, match="need 1 to 1024 bytes of UTF-8") as caught:

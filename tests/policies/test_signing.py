@@ -67,7 +67,9 @@ def refused(message: bytes, signature: bytes | None, keys: list[bytes], words: s
 
 def test_nobody_else_is_the_signer() -> None:
     other = OTHER.public_key().public_bytes_raw()
-    refused(MESSAGE, SIGNATURE, [other], "is by none of them, or the manifest was changed after it, need a signature by")
+    refused(
+        MESSAGE, SIGNATURE, [other], "is by none of them, or the manifest was changed after it, need a signature by"
+    )
     refused(MESSAGE, SIGNATURE, [other, bytes(32)], "by one of 2 trusted keys")
     refused(MESSAGE + b"\n", SIGNATURE, [PUBLIC], "is by none of them")
     refused(b"", SIGNATURE, [PUBLIC], "is by none of them")
@@ -165,7 +167,7 @@ def test_a_digest_that_could_never_match_is_refused(change: dict[str, Any]) -> N
 
 
 def test_digest_only_asks_for_nothing() -> None:
-    assert DIGEST_ONLY == Trust()
+    assert Trust() == DIGEST_ONLY
     assert not DIGEST_ONLY.keys and not DIGEST_ONLY.quarantined
 
 

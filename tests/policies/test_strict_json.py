@@ -62,7 +62,21 @@ def test_plain_keeps_numpy_scalars_and_refuses_what_json_does_not_have() -> None
         (rb'{"\uDFFF": 1}', "surrogates not allowed"),
         (b"1" * 5000, "need strict JSON"),
     ],
-    ids=["duplicate", "nan", "infinity", "overflow", "cut", "empty", "not utf-8", "deep", "33 lists", "33 objects", "half a pair", "half a pair as key", "huge integer"],
+    ids=[
+        "duplicate",
+        "nan",
+        "infinity",
+        "overflow",
+        "cut",
+        "empty",
+        "not utf-8",
+        "deep",
+        "33 lists",
+        "33 objects",
+        "half a pair",
+        "half a pair as key",
+        "huge integer",
+    ],
 )
 def test_what_is_not_strict_is_refused_on_one_line(raw: bytes, words: str) -> None:
     with pytest.raises(FormatError, match=words) as caught:
