@@ -1,7 +1,8 @@
 """A bundle read with nothing taken on trust, and written so that it can be read.
 
 Loading checks every byte against the manifest, every bound against the lattice, the evidence against its rule, and asks
-the golden requests again. NumPy is enough; signatures need the extra `signing`.
+the golden requests again. NumPy is enough; signatures need the extra `signing`. Card and graph are checked for their
+bytes and form; that they say what the other two say was seen to at export, and a signature vouches for it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,10 @@ def load(path: str | PathLike[str], *, trust: Trust, now: datetime | None = None
         BundleError: anything that export would not have written, or that the caller does not trust; its type says
             which, its message names file, field, what was got and what was needed.
         ModuleNotFoundError: keys are trusted and the extra `signing` is missing.
+        ValueError: a `now` without its zone.
     """
+    if now is not None and now.tzinfo is None:
+        raise ValueError(f"now = {now}, need a time with its zone, such as datetime.now(UTC)")
     found = _read(Path(path), trust)
     check_evidence(found.release.evidence, found.release.waivers, now=now or this_moment(), file=MANIFEST)
     return found

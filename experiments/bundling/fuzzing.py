@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from evaluators.shares import clopper_pearson
@@ -259,7 +260,7 @@ class _Campaign:
         """Random bytes, and the damaged graph."""
         sizes = len(self.parsed[POLICY]["spec"]["offsets"]), self.parsed[POLICY]["spec"]["d"]
         for raw in (drawn[0], damaged(self.files[GRAPH], drawn[1])):
-            self.direct("graph scan", lambda raw=raw: scan(raw, file=GRAPH, d=sizes[1], k=sizes[0]))  # type: ignore[misc]
+            self.direct("graph scan", partial(scan, raw, file=GRAPH, d=sizes[1], k=sizes[0]))
 
 
 def fuzz(specimen: Specimen, *, examples: int, advance: Advance) -> Fuzzed:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -43,8 +44,8 @@ def asked(found: LoadedPolicy, requests: int) -> list[int]:
     golden = [(case["features"], case["task_type"]) for case in found.manifest["golden"]]
     sent = list(islice(cycle(golden), WARM + requests))
     spent = [
-        _timed(lambda i=i, one=one: found.recommend(one[0], one[1], f"r-{i}").parameters, time.thread_time_ns)  # type: ignore[misc]
-        for i, one in enumerate(sent)
+        _timed(partial(found.recommend, features, task_type, f"r-{i}"), time.thread_time_ns)
+        for i, (features, task_type) in enumerate(sent)
     ]
     return spent[WARM:]
 

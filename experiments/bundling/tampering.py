@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -98,6 +99,10 @@ def _said_again(document: dict[str, Any], files: Files) -> None:
         case["uniform"] = request_uniform(case["request_id"], digest)
 
 
+def _carded(document: dict[str, Any], files: dict[str, bytes]) -> None:
+    files[CARD] = render_card(document).encode()
+
+
 def _listed_again(document: dict[str, Any], files: Files) -> None:
     listed = document["files"]
     for name in [name for name in (POLICY, GRAPH, CARD) if name in listed]:
@@ -119,9 +124,9 @@ def resealed(files: Files) -> dict[str, bytes]:
         return held
     if not isinstance(document, dict):
         return held
-    steps: list[Callable[[], None]] = [lambda: _said_again(document, held)]
-    steps += [lambda name=name: _section(document, name) for name in ("features", "actions", "reward")]  # type: ignore[misc]
-    steps += [lambda: held.update({CARD: render_card(document).encode()}), lambda: _listed_again(document, held)]
+    steps: list[Callable[[], None]] = [partial(_said_again, document, held)]
+    steps += [partial(_section, document, name) for name in ("features", "actions", "reward")]
+    steps += [partial(_carded, document, held), partial(_listed_again, document, held)]
     for step in steps:
         with suppress(Exception):  # a broken document may break these anywhere, and then keeps what it said
             step()
@@ -146,7 +151,7 @@ def _edited(specimen: Specimen, broken: Broken, *, reseal: bool) -> dict[str, by
     return _finished(resealed(files) if reseal else files, broken.raw)
 
 
-def refusal(files: Files, trust: Trust, act: Callable[[Path], None] | None = None) -> tuple[str, tuple[str, ...]]:
+def refusal(files: Files, trust: Trust, *, act: Callable[[Path], None] | None = None) -> tuple[str, tuple[str, ...]]:
     """What loading files as a bundle throws: the type's name, "" for nothing, and the parts of it that say nothing.
 
     Args:
@@ -180,12 +185,12 @@ def _tries(specimen: Specimen, broken: Broken) -> Iterator[Tried]:
     if set(broken.files) == {SIGNATURE} and broken.act is None:  # who asks for none never looks at it
         yield Tried("signed", *tag, *refusal(edited, asked))
         return
-    yield Tried("plain", *tag, *refusal(edited, DIGEST_ONLY, broken.act))
+    yield Tried("plain", *tag, *refusal(edited, DIGEST_ONLY, act=broken.act))
     again = _edited(specimen, broken, reseal=True)
     is_edit = broken.act is not None or again != specimen.files
     if is_edit:
-        yield Tried("resealed", *tag, *refusal(again, DIGEST_ONLY, broken.act))
-    yield Tried("signed", *tag, *refusal(again if is_edit else edited, asked, broken.act))
+        yield Tried("resealed", *tag, *refusal(again, DIGEST_ONLY, act=broken.act))
+    yield Tried("signed", *tag, *refusal(again if is_edit else edited, asked, act=broken.act))
 
 
 def tamper(specimen: Specimen, broken: Iterable[Broken], *, advance: Callable[[int], None]) -> Matrix:

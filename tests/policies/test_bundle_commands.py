@@ -62,7 +62,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def traced(tmp_path_factory: pytest.TempPathFactory) -> str:
-    pytest.importorskip("ndonnx", reason="the extra `export` makes graphs")
     store, policy = tmp_path_factory.mktemp("store"), frozen()
     publish_bundle(store, policy, release=RELEASE, graph=trace(policy), sign=None, now=NOW)
     return str(store / "current")
@@ -150,7 +149,6 @@ def test_verify_says_plainly_that_nobody_vouches(bundle: str, tmp_path: Path, co
 
 
 def test_verify_names_the_key_that_signed(tmp_path: Path, command: Command, refused: Callable[..., str]) -> None:
-    pytest.importorskip("cryptography", reason="the extra `signing` makes signatures")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -220,7 +218,6 @@ def test_verify_replays_the_golden_requests_by_onnxruntime(traced: str, command:
 @pytest.mark.slow
 def test_verify_refuses_a_graph_that_answers_otherwise(tmp_path: Path, refused: Callable[..., str]) -> None:
     """A graph of the same shape, well formed and named by the manifest, but of another policy."""
-    pytest.importorskip("ndonnx", reason="the extra `export` makes graphs")
     graph = trace(frozen("uniform"))
     path = publish_bundle(tmp_path, frozen(), release=RELEASE, graph=graph, sign=None, now=NOW)
     assert "policy.onnx: golden[0] = masses" in refused("verify", str(path), "--onnx")
@@ -372,7 +369,6 @@ def test_what_is_no_command_is_refused_in_one_line(bundle: str, tmp_path: Path, 
     assert "2030-01-31T12:00:00Z" in refused("verify", bundle, "--now", "tomorrow")
     assert "a whole number" in refused("bench", bundle, "--requests", "0")
     assert "No such file" in refused("verify", bundle, "--key", str(tmp_path / "key.pem"))
-    pytest.importorskip("cryptography", reason="the extra `signing` reads keys")
     assert "Ed25519" in refused("verify", bundle, "--key", __file__.replace("test_bundle_commands", "test_masses"))
 
 
