@@ -1,7 +1,7 @@
 /**
  * Reads a policy bundle and answers requests from it: plain JavaScript, nothing but Node's own modules.
  *
- * The bundle is checked (files, sizes, digests, signature, golden cases), then `policy.onnx` is evaluated by
+ * The bundle is checked (files, sizes, digests, signature, evidence, golden cases), then `policy.onnx` is evaluated by
  * `policy_graph.mjs`, so one reader serves every kind of policy. A bad bundle is an exception. Bad data in a request
  * never is: it gets the approved parameters of its task type, or the fallback, with the reason.
  *
@@ -104,6 +104,27 @@ function checkedFiles(dir, key) {
   need(manifest.files[POLICY]?.sha256 === manifest.policy.digest, MANIFEST, "policy.digest", `the sha256 of ${POLICY}`);
   need(files[GRAPH], GRAPH, "no such file", "the graph of the policy, which this reader evaluates");
   return { manifest, graph: files[GRAPH] };
+}
+
+const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/;
+
+/** The milliseconds of a time in UTC, NaN for any other spelling and for a day that is none. */
+function momentOf(text) {
+  const at = TIME.test(text) ? Date.parse(text) : NaN;
+  return at && new Date(at).toISOString() === text.replace("Z", ".000Z") ? at : NaN;
+}
+
+/** Refuses evidence that does not carry the policy, unless a waiver does, and any waiver that has ended. */
+function checkEvidence({ evidence, waivers }, now) {
+  waivers.forEach(({ expires }, i) => {
+    const time = new Date(now).toISOString();
+    need(momentOf(expires) > now, MANIFEST, `waivers[${i}].expires ${shown(expires)}`, `a time after ${time}`);
+  });
+  if (waivers.some((one) => one.waives.includes("gate"))) return;
+  const { verdict, lower_bound: lowest } = evidence;
+  need(verdict === "approved", MANIFEST, `evidence.verdict ${shown(verdict)}`, '"approved", or a waiver of "gate"');
+  const isUp = typeof lowest === "number" && lowest >= 0;
+  need(isUp, MANIFEST, `evidence.lower_bound ${shown(lowest)}`, 'a number >= 0, or a waiver of "gate"');
 }
 
 // ---- A request ------------------------------------------------------------------------------------------------------
@@ -220,14 +241,16 @@ function checkGolden(manifest, graph, key) {
  * A reader of one bundle: `recommend(features, taskType, requestId, prices?)`.
  *
  * @param {string} dir the bundle's folder
- * @param {{key?: Uint8Array}} options key: 32 raw bytes of the Ed25519 key that must have signed; without one the
- *     bundle is checked against its own digests only
- * @throws {BundleError} a bundle that is not whole, not of this format, not signed by the key, or does not replay
+ * @param {{key?: Uint8Array, now?: number}} options key: 32 raw bytes of the Ed25519 key that must have signed; without
+ *     one the bundle is checked against its own digests only. now: milliseconds since 1970 by which waivers end
+ * @throws {BundleError} a bundle that is not whole, not of this format, not signed by the key, whose evidence does not
+ *     carry it, or which does not replay
  */
-export function readBundle(dir, { key } = {}) {
+export function readBundle(dir, { key, now = Date.now() } = {}) {
   let found;
   try {
     const { manifest, graph: raw } = checkedFiles(dir, key);
+    checkEvidence(manifest, now);
     found = prepared(manifest, readGraph(raw));
   } catch (error) {
     if (error instanceof BundleError) throw error;

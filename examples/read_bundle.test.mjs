@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { generateKeyPairSync, sign } from "node:crypto";
+import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -101,6 +101,68 @@ test("an edited manifest is refused", () => {
   refused(replaced('"clip": 3.0', '"clip": 2.0'), /digest/);
   refused(replaced('"clip": 3.0', '"clip": 3.0, "clip": 3.0'), /twice/);
   refused(replaced("{", "["), /need JSON/);
+});
+
+/** The canonical text of a manifest's values; numbers keep their spelling, as `spelled` below. */
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (value === null || typeof value !== "object") return spelled(value);
+  const keys = Object.keys(value).sort();
+  return `{${keys.map((key) => `${spelled(key)}:${canonical(value[key])}`).join(",")}}`;
+}
+
+const MARK = "a number: ";
+const spelled = (value) =>
+  typeof value === "string" && value.startsWith(MARK)
+    ? value.slice(MARK.length)
+    : JSON.stringify(value).replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
+/** Changes the manifest of a copy and seals it again, as an honest writer would have. */
+const resealed = (change) => (dir) =>
+  edit(dir, "manifest.json", (raw) => {
+    const tokens = /("(?:[^"\\]|\\.)*")|-?\d[\d.eE+-]*/g;
+    const marked = raw.toString().replace(tokens, (all, text) => text ?? `"${MARK}${all}"`);
+    const { digest, ...manifest } = JSON.parse(marked);
+    assert.equal(sha256(canonical(manifest)), digest);
+    change(manifest);
+    return canonical({ ...manifest, digest: sha256(canonical(manifest)) });
+  });
+
+const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+const END = "2030-06-01T12:00:00Z";
+const [BEFORE, AT] = [Date.parse(END) - 1, Date.parse(END)];
+const waived = { identity: "release manager", reason: "pilot", expires: END, waives: ["gate"] };
+const written = (lowest) => lowest && `${MARK}${lowest}`;
+const judged = (verdict, lowest, waivers) =>
+  resealed((manifest) => {
+    Object.assign(manifest.evidence, { verdict, lower_bound: written(lowest) });
+    manifest.waivers = waivers;
+  });
+
+test("evidence carries the policy, or a waiver does until it ends", () => {
+  for (const lowest of ["0.03", "0.0", "-0.0"]) {
+    changed(judged("approved", lowest, []), (dir) => assert.ok(readBundle(dir)));
+    refused(judged("refused", lowest, []), /evidence.verdict "refused", need "approved", or a waiver of "gate"/);
+    refused(judged("no_change", lowest, []), /evidence.verdict/);
+  }
+  for (const lowest of ["-0.001", null]) {
+    refused(judged("approved", lowest, []), /evidence.lower_bound .* need a number >= 0, or a waiver of "gate"/);
+    changed(judged("approved", lowest, [waived]), (dir) => assert.ok(readBundle(dir, { now: BEFORE })));
+  }
+  changed(judged("refused", null, [waived]), (dir) => assert.ok(readBundle(dir, { now: BEFORE })));
+  refused(judged("refused", null, [{ ...waived, waives: ["card"] }]), /evidence.verdict/, { now: BEFORE });
+});
+
+test("a waiver that has ended refuses whatever else holds", () => {
+  for (const verdict of ["approved", "refused"]) {
+    refused(judged(verdict, "0.03", [waived]), /waivers\[0\].expires .* need a time after 2030-/, { now: AT });
+    const later = { ...waived, expires: "9999-12-31T23:59:59Z" };
+    refused(judged(verdict, "0.03", [later, waived]), /waivers\[1\].expires/, { now: AT });
+    changed(judged(verdict, "0.03", [later]), (dir) => assert.ok(readBundle(dir)));
+    refused(judged(verdict, "0.03", [{ ...waived, expires: "2020-01-31T00:00:00Z" }]), /a time after/);
+  }
+  for (const expires of ["2030-06-31T12:00:00Z", "2030-06-02", "2030-06-02T12:00:00+00:00", "never", null, 2e12])
+    refused(judged("approved", "0.03", [{ ...waived, expires }]), /waivers\[0\].expires/, { now: BEFORE });
 });
 
 test("a signature is asked for where a key is given", () => {

@@ -16,7 +16,7 @@ import numpy as np
 from envs.targets import refuse
 from envs.world import Scenario
 from experiments.bundling import crashing, fuzzing, sizes, speed, tampering
-from experiments.bundling.agreement import Agreement, agreement
+from experiments.bundling.agreement import Agreement, agreement, node
 from experiments.bundling.bundles import learned, learners, new_key, published, small_world, wide_world
 from experiments.exporting import finish
 from experiments.measurement import Measurement
@@ -80,6 +80,8 @@ def run(job: Job) -> Summary:
     """
     params = job.pick("experiment", Params)
     sign, key = new_key(np.random.default_rng(job.run.master_seed))
+    if params.javascript:
+        node("--version")  # refused now where it is missing, not after all the rest
     with Progress() as progress, TemporaryDirectory(dir=job.out, prefix="bundles-") as place:
         ledger = Ledger(Results(), [])
         work = _Work(params, _chosen(params), Path(place), sign, key, job.run.master_seed, progress, ledger)

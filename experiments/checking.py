@@ -85,14 +85,15 @@ def recheck(run: VettedRun) -> Rechecked:
         change, chance = (
             np.take_along_axis(x, batch.slot[:, None], axis=1)[:, 0] for x in (probs - home, batch.behavior)
         )
-        cluster = batch.row if batch.cluster is None else batch.cluster
-        parts.append(np.stack([change / chance, batch.reward, cluster]))
+        problem = batch.row if batch.cluster is None else batch.cluster
+        parts.append(np.stack([change / chance, batch.reward, problem]))
     weight, reward, cluster = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
     if reward.size < FEW_ROWS:
         raise ValueError(f"the judgement log has {reward.size} rows, need at least {FEW_ROWS}")
     score = weight * (reward - reward.mean())
-    _, which, count = np.unique(cluster, return_inverse=True, return_counts=True)
-    stderr = math.sqrt(cluster_variance(count.astype(float), np.bincount(which, score)))
+    _, which = np.unique(cluster, return_inverse=True)
+    count, total = (np.asarray(np.bincount(which, of), np.float64) for of in (np.ones(which.size), score))
+    stderr = math.sqrt(cluster_variance(count, total))
     recorded = run.candidate.release.evidence.estimate
     gap = math.inf if recorded is None else abs(float(score.mean()) - recorded)
     return Rechecked(

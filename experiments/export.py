@@ -31,15 +31,16 @@ from policies.golden import UNIFORMS, requests
 from policies.graph import Asked, runner, trace
 from policies.manifest import MANIFEST
 from policies.masses import TOTAL
-from policies.refusals import EvidenceError
+from policies.refusals import EvidenceError, SignatureError
 from policies.release import Release, version_key
 from policies.request import read_task
 from policies.serving import drawn
-from policies.signing import DIGEST_ONLY, Signer, Trust, read_public_key, read_signer
+from policies.signing import DIGEST_ONLY, Signer, Trust, check_signature, read_public_key, read_signer
 
 __all__ = ["Params", "run"]
 
 MOST_Z = 5.0  # standard errors between the gate's figure and the one by other means
+PROBE = b"guardband: do these keys belong together"
 SAME_MASS = 1  # of 2^20, between NumPy and the graph
 
 
@@ -107,13 +108,13 @@ def _export(job: Job, params: Params, now: datetime) -> Summary:
         policy = _worded(vetted.candidate.policy, params.stop_sequences)
         release = _release(vetted, params, store)
         _agreed(vetted, checked, release, now=now)
-        sign = read_signer(Path(params.key).expanduser()) if params.key else None
+        sign, trust = _keys(params)
         with progress.stage("graph", 1, unit="graph") as advance:
             graph = trace(policy) if params.onnx else None
             replayed = None if graph is None else _replay(policy, graph)
             advance(1)
         made = publish_bundle(store, policy, release=release, graph=graph, sign=sign, now=now)
-    found = load(made, trust=_trust(params, sign), now=now)
+    found = load(made, trust=trust, now=now)
     return _report(job, vetted, found, made=made, checked=checked, replayed=replayed)
 
 
@@ -184,10 +185,23 @@ def _replay(policy: FrozenPolicy, graph: bytes) -> Replayed:
     return Replayed(n, n_same, worst)
 
 
-def _trust(params: Params, sign: Signer | None) -> Trust:
-    if sign is None or not params.public_key:
-        return DIGEST_ONLY
-    return Trust(keys=(read_public_key(Path(params.public_key).expanduser()),))
+def _keys(params: Params) -> tuple[Signer | None, Trust]:
+    """What signs, and what its signature is checked by; looked at before anything is written into the store."""
+    if not params.key:
+        if params.public_key:
+            raise refuse(
+                "experiment.key", "", "the private key of experiment.public_key: nothing else is checked by it"
+            )
+        return None, DIGEST_ONLY
+    sign = read_signer(Path(params.key).expanduser())
+    if not params.public_key:
+        return sign, DIGEST_ONLY
+    public = read_public_key(Path(params.public_key).expanduser())
+    try:
+        check_signature(PROBE, sign(PROBE), keys=(public,), file=params.public_key)
+    except SignatureError:
+        raise refuse("experiment.public_key", params.public_key, "the public key of experiment.key") from None
+    return sign, Trust(keys=(public,))
 
 
 def _report(

@@ -2,7 +2,7 @@
 
 Random requests go through all three from features to action: encoding, uniform, masses, draw. NumPy is the
 reference, as its answers are those that were vetted. The bundle that JavaScript reads is written to a temporary
-folder with evidence that says that nobody was judged; it can be read, never loaded as vetted.
+folder with evidence that says that nobody was judged, and a waiver that says what it is for.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from envs.tasks import TaskFeatures, encode, parse_task
-from policies.evidence import Evidence
+from policies.evidence import Evidence, Waiver
 from policies.frozen import FrozenPolicy, Recommendation
 from policies.golden import requests
 from policies.graph import Asked, Served, runner, trace
@@ -48,6 +48,7 @@ UNJUDGED = Evidence(
     ess=None,
     max_weight_share=None,
 )
+FOR_TESTS = Waiver(identity="agreement of readers", reason="serves nobody", expires="9999-12-31T23:59:59Z")
 
 
 class Request(NamedTuple):
@@ -106,14 +107,14 @@ def _count(rng: np.random.Generator) -> int:
 
 
 def write_readable(folder: Path, policy: FrozenPolicy, *, graph: bytes) -> None:
-    """Write a bundle for readers that do not judge its evidence.
+    """Write a bundle that readers take although nobody was judged: a waiver says what it is for.
 
     Args:
         folder: an empty one.
         policy: what it serves.
         graph: its policy.onnx.
     """
-    release = Release(name="readers", version="0.0.0", evidence=UNJUDGED)
+    release = Release(name="readers", version="0.0.0", evidence=UNJUDGED, waivers=(FOR_TESTS,))
     files = {POLICY: policy.text, GRAPH: graph}
     card = b"# A bundle that tests its readers\n"
     manifest = sealed(render(policy, release, golden=requests(policy), files=files), card)
