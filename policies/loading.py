@@ -109,6 +109,8 @@ def _read(path: Path, trust: Trust) -> LoadedPolicy:
         said = f"signed by the key {key.hex()}"
     root = parse(raw[MANIFEST], MANIFEST)
     listed = read_files(root)
+    if raw[MANIFEST] != _spelled(root.value):
+        raise IntegrityError(MANIFEST, got="is spelled in another way", needed="the one spelling that export writes")
     _same_bytes(listed, raw)
     learned = read_learned(raw[POLICY], file=POLICY)
     others = {name: raw[name] for name in listed if name != CARD}
@@ -119,6 +121,11 @@ def _read(path: Path, trust: Trust) -> LoadedPolicy:
     found = LoadedPolicy(policy, str(manifest["digest"]), manifest, release, said)
     _check_trust(root, found, trust)
     return found
+
+
+def _spelled(manifest: object) -> bytes:
+    """The one spelling of a manifest."""
+    return (pretty(manifest) + "\n").encode("ascii")
 
 
 def _same_bytes(listed: Mapping[str, tuple[str, int]], raw: Mapping[str, bytes]) -> None:
@@ -154,7 +161,7 @@ def _files(
     body = render(policy, release, golden=requests(policy), files=others)
     card = render_card(body).encode()
     manifest = sealed(body, card)
-    text = (pretty(manifest) + "\n").encode("ascii")
+    text = _spelled(manifest)
     signed = {SIGNATURE: sign(text)} if sign is not None else {}
     return {MANIFEST: text, **others, CARD: card, **signed}, str(manifest["digest"])
 

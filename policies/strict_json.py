@@ -7,6 +7,7 @@ text, nesting past 32. Floats are written with the fewest digits that read back 
 import json
 import math
 from collections.abc import Mapping
+from json.encoder import encode_basestring_ascii
 from typing import NamedTuple, NoReturn
 
 import numpy as np
@@ -69,16 +70,20 @@ def pretty(value: object, *, width: int = 120, indent: str = "") -> str:
       "b": {"c": 0.1}
     }
     """
-    flat = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    numbers = isinstance(value, list) and all(isinstance(item, int | float) for item in value)
-    if numbers or len(indent) + len(flat) <= width or not isinstance(value, dict | list):
-        return flat
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if not isinstance(value, dict | list) or (isinstance(value, list) and {int, float}.issuperset(map(type, value))):
+        return json.dumps(value, allow_nan=False)
     inner = indent + "  "
     if isinstance(value, dict):
-        lines = [f"{json.dumps(name)}: {pretty(child, width=width, indent=inner)}" for name, child in value.items()]
-        return "{\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}}}"
-    lines = [pretty(child, width=width, indent=inner) for child in value]
-    return "[\n" + ",\n".join(inner + line for line in lines) + f"\n{indent}]"
+        ends = "{}"
+        parts = [f"{encode_basestring_ascii(k)}: {pretty(v, width=width, indent=inner)}" for k, v in value.items()]
+    else:
+        ends, parts = "[]", [pretty(child, width=width, indent=inner) for child in value]
+    flat = f"{ends[0]}{', '.join(parts)}{ends[1]}"
+    if len(indent) + len(flat) <= width and "\n" not in flat:
+        return flat
+    return f"{ends[0]}\n" + ",\n".join(inner + part for part in parts) + f"\n{indent}{ends[1]}"
 
 
 def _pairs(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -64,7 +64,8 @@ class Cost(NamedTuple):
 
 def _probed(folder: Path, key: bytes | None, *, loads: int, requests: int) -> dict[str, Any]:
     words = [sys.executable, "-m", MODULE, str(folder), key.hex() if key else "-", str(loads), str(requests)]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | ONE_THREAD, check=False)
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as by default
+    done = subprocess.run(words, capture_output=True, text=True, env=kept | ONE_THREAD, check=False)
     if done.returncode:
         raise RuntimeError(f"the probe of {folder.name} ended with {done.returncode}: {done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout)

@@ -241,7 +241,7 @@ def _more_digits(document: Any) -> bytes:
 def test_another_spelling_of_the_same_numbers_is_refused_whatever_the_digests_say(
     respell: Callable[[Any], bytes], bundle: Path
 ) -> None:
-    """The policy's digest is that of its one canonical text, which a reader renders again."""
+    """The policy's digest is that of its one text, and the golden uniforms are drawn with it."""
     raw = respell(json.loads((bundle / POLICY).read_bytes()))
     assert raw != (bundle / POLICY).read_bytes()
     (bundle / POLICY).write_bytes(raw)
@@ -279,7 +279,7 @@ def resealed(path: Path, edit: Callable[[Any], None]) -> None:
     card = render_card(made).encode()
     made["files"].pop(CARD)
     (path / CARD).write_bytes(card)
-    (path / MANIFEST).write_text(pretty(sealed(made, card)))
+    (path / MANIFEST).write_text(pretty(sealed(made, card)) + "\n")
 
 
 def test_a_file_that_is_no_graph_of_such_a_policy_is_not_published(tmp_path: Path) -> None:

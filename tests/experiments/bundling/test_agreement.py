@@ -31,6 +31,7 @@ def _cases() -> Iterator[tuple[str, Any]]:
 
 
 CASES = dict(_cases())
+CASES["decomposed"] = replace(CASES["decomposed"], shapes=64, rank=4, n_draws=16)  # at full size it traces for 6 s
 
 
 @cache
