@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.tasks import fingerprint
 from evaluators.decisions import DecisionLog, prompt_hash, request_parameters
@@ -27,14 +28,14 @@ def candidate() -> FrozenPolicy:
     return frozen(LEARNER, approved=None)
 
 
-def _masses(policy: FrozenPolicy) -> np.ndarray[Any, np.dtype[np.int32]]:
+def _masses(policy: FrozenPolicy) -> NDArray[Any]:
     """(members, k) of every task of the small world."""
     people = small_world().population
     asked = (policy.decision(t, int(k), np.ones(2)) for t, k in zip(people.tasks, people.task, strict=True))
     return np.stack([policy.masses(one) for one in asked])
 
 
-def _windows(policy: FrozenPolicy, leaf: int) -> np.ndarray[Any, Any]:
+def _windows(policy: FrozenPolicy, leaf: int) -> NDArray[Any]:
     """(members, k) action ids (leaf 0) or which are feasible (1)."""
     return np.stack([np.asarray(policy.windows[int(k)][leaf]) for k in small_world().population.task])
 

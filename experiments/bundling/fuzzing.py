@@ -179,7 +179,7 @@ def set_value(document: Any, way: list[float], kind: str, value: Any) -> None:
         if i + 1 < len(way) and isinstance(holder[key], dict | list) and holder[key]:
             holder = holder[key]
             continue
-        _put(holder, key, kind, value)
+        _put(holder, key, kind, deepcopy(value))  # a later edit may reach into it
         return
 
 

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_an_edited_estimate_is_many_standard_errors_away(run: Path, tmp_path: Pa
 
 
 def test_without_an_estimate_the_distance_is_infinite(tmp_path: Path) -> None:
-    nobody = {"verdict": "refused", "estimate": None, "standard_error": None, "lower_bound": None}
+    nobody: dict[str, Any] = {"verdict": "refused", "estimate": None, "standard_error": None, "lower_bound": None}
     assert recheck(open_run(leave(tmp_path / "run", **nobody))).z == math.inf
 
 

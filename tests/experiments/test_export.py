@@ -18,7 +18,7 @@ from experiments.candidates import CANDIDATE
 from experiments.results import load_results, load_summary
 from experiments.run import main
 from policies.bundle import DIGEST_ONLY, Trust, load
-from policies.graph import Asked, Served, runner
+from policies.graph import Asked, Served, runner, trace
 from tests.examples import frozen
 from tests.vetted import judge, leave
 
@@ -26,7 +26,7 @@ PLAIN = (form.Encoding.PEM, form.PrivateFormat.PKCS8)
 NO_GRAPH = "experiment.onnx=false"
 WAIVER = "[{{identity: release manager, reason: pilot, expires: '{}', waives: [gate]}}]"
 VALID, ENDED = (WAIVER.format(f"{year}-01-31T00:00:00Z") for year in ("9999", "2020"))
-REFUSED = {"verdict": "refused", "reasons": ("its lower bound is below 0",), "lower_bound": -0.01}
+REFUSED: dict[str, Any] = {"verdict": "refused", "reasons": ("its lower bound is below 0",), "lower_bound": -0.01}
 
 
 @pytest.fixture(scope="module")
@@ -238,4 +238,4 @@ def test_a_graph_that_answers_otherwise_is_refused(
 def test_the_replay_reads_every_golden_answer() -> None:
     """A graph that always stays home gives other actions than a policy that explores."""
     with pytest.raises(ValueError, match=r"\d+ of \d+ golden actions are NumPy's"):
-        export._replay(frozen("uniform"), export.trace(frozen("fixed")))
+        export._replay(frozen("uniform"), trace(frozen("fixed")))

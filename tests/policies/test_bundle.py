@@ -97,6 +97,7 @@ def test_loading_and_recommending_need_numpy_alone(written: Path, root: Path) ->
 def test_the_package_model_signing_signs_the_same_folder(tmp_path: Path) -> None:
     """Its signature lies outside, ours inside; each finds an edit, and neither minds the other."""
     import model_signing  # slow: it brings sigstore
+
     store, signature, still = tmp_path / "store", tmp_path / "bundle.sig", frozen("fixed")
     path = publish_bundle(store, still, release=release(), graph=None, sign=KEY.sign, now=NOW)
     key = ec.generate_private_key(ec.SECP256R1())

@@ -360,9 +360,10 @@ def test_a_signature_of_nobody_trusted_is_refused(signed: Path, bundle: Path) ->
 
 
 def test_even_a_space_after_the_signature_is_found(signed: Path) -> None:
-    """The exact bytes are signed, not what they mean."""
+    """The exact bytes are signed, and a manifest has one spelling."""
     (signed / MANIFEST).write_bytes((signed / MANIFEST).read_bytes() + b"\n")
-    opened(signed)
+    with pytest.raises(IntegrityError, match="spelled in another way"):
+        opened(signed)
     with pytest.raises(SignatureError, match="is by none of them"):
         load(signed, trust=Trust(keys=(PUBLIC,)))
 

@@ -1,6 +1,7 @@
 """Random damage: it reaches deep, it is the same in every run, and its claims can fail."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,14 @@ def test_a_value_is_put_where_the_way_leads(way, kind, wanted):
     document = {"a": [1, 2], "b": 3}
     set_value(document, way, kind, "new")
     assert document == wanted
+
+
+def test_a_value_put_twice_is_never_put_into_itself():
+    value: dict[str, Any] = {"x": {}}
+    document: dict[str, Any] = {"a": [1]}
+    for way in ([0.0, 0.0], [0.0, 0.0, 0.0]):
+        set_value(document, way, "set", value)
+    assert document == {"a": [{"x": {"x": {}}}]} and value == {"x": {}}
 
 
 @pytest.mark.slow
