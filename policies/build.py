@@ -20,7 +20,7 @@ from policies.floored import floored
 from policies.softened import Params as SoftenedParams
 from policies.softened import Softened, bare, softened
 
-__all__ = ["BoundedPolicy", "bounded", "learner_module", "learner_policy", "make_spec", "ready"]
+__all__ = ["BoundedPolicy", "bounded", "learner_module", "learner_policy", "make_spec", "positions", "ready", "values"]
 
 KNOTS = 4  # straight pieces of phi along an axis, at most
 INTERACTIONS = ("complexity_indicators", "description_length", "has_external_deps", "risk_tier")
@@ -62,7 +62,7 @@ def make_spec(scenario: Scenario, limits: ConstraintParams, learner: object) -> 
     lattice, names = scenario.lattice, scenario.population.spec.names
     return Spec(
         shape=lattice.shape,
-        positions=_positions(lattice),
+        positions=positions(lattice),
         offsets=offsets(lattice, limits),
         n_tasks=len(scenario.population.names),
         d=scenario.population.features.shape[1],
@@ -70,14 +70,19 @@ def make_spec(scenario: Scenario, limits: ConstraintParams, learner: object) -> 
         knots=tuple(min(size - 1, KNOTS) for size in lattice.shape),
         interactions=tuple(names.index(name) for name in INTERACTIONS if name in names),
         n_draws=getattr(bare(learner), "n_draws", 2),
-        values=tuple(tuple(float(v) for v in values_of(axis)) for axis in lattice.axes),
+        values=values(lattice),
         worth=scenario.worth,
         prices=scenario.prices,
     )
 
 
-def _positions(lattice: Lattice) -> tuple[tuple[float, ...], ...]:
-    """Each value's place between its axis's ends, 0..1."""
+def values(lattice: Lattice) -> tuple[tuple[float, ...], ...]:
+    """Per axis, its values in their own unit (of `model`, places from 0)."""
+    return tuple(tuple(float(v) for v in values_of(axis)) for axis in lattice.axes)
+
+
+def positions(lattice: Lattice) -> tuple[tuple[float, ...], ...]:
+    """Per axis, each value's place between its ends, 0..1."""
     places = []
     for axis in lattice.axes:
         numbers = np.array([float(v) for v in values_of(axis)])

@@ -18,14 +18,14 @@ from policies.evidence import check_evidence, this_moment
 from policies.frozen import FrozenPolicy, Recommendation
 from policies.golden import requests
 from policies.learned import read_learned
-from policies.manifest import CARD, GRAPH, MANIFEST, POLICY, SIGNATURE, render, sealed, sha256
+from policies.manifest import CARD, GRAPH, MANIFEST, POLICY, SIGNATURE, render, sealed, sha256, spelled
 from policies.manifest_reader import LIMITS, read_files, read_manifest
 from policies.model_card import render_card
 from policies.onnx_scan import scan
 from policies.refusals import IntegrityError, MismatchError, SignatureError
 from policies.release import Release
 from policies.signing import DIGEST_ONLY, SIGNATURE_BYTES, Signer, Trust, check_signature
-from policies.strict_json import Node, parse, pretty
+from policies.strict_json import Node, parse
 
 __all__ = [
     "LoadedPolicy",
@@ -109,23 +109,16 @@ def _read(path: Path, trust: Trust) -> LoadedPolicy:
         said = f"signed by the key {key.hex()}"
     root = parse(raw[MANIFEST], MANIFEST)
     listed = read_files(root)
-    if raw[MANIFEST] != _spelled(root.value):
-        raise IntegrityError(MANIFEST, got="is spelled in another way", needed="the one spelling that export writes")
     _same_bytes(listed, raw)
     learned = read_learned(raw[POLICY], file=POLICY)
     others = {name: raw[name] for name in listed if name != CARD}
-    policy, release = read_manifest(root, learned, files=others, card=raw[CARD])
+    policy, release = read_manifest(root, learned, files=others, card=raw[CARD], text=raw[MANIFEST])
     if GRAPH in raw:
         scan(raw[GRAPH], file=GRAPH, d=policy.spec.d, k=policy.spec.k)
     manifest = {name: node.value for name, node in root.mapping().items()}
     found = LoadedPolicy(policy, str(manifest["digest"]), manifest, release, said)
     _check_trust(root, found, trust)
     return found
-
-
-def _spelled(manifest: object) -> bytes:
-    """The one spelling of a manifest."""
-    return (pretty(manifest) + "\n").encode("ascii")
 
 
 def _same_bytes(listed: Mapping[str, tuple[str, int]], raw: Mapping[str, bytes]) -> None:
@@ -161,7 +154,7 @@ def _files(
     body = render(policy, release, golden=requests(policy), files=others)
     card = render_card(body).encode()
     manifest = sealed(body, card)
-    text = _spelled(manifest)
+    text = spelled(manifest)
     signed = {SIGNATURE: sign(text)} if sign is not None else {}
     return {MANIFEST: text, **others, CARD: card, **signed}, str(manifest["digest"])
 

@@ -20,7 +20,7 @@ from policies.frozen import REQUEST, FrozenPolicy
 from policies.golden import Asked, answers
 from policies.masses import TIE, TOTAL
 from policies.release import Release
-from policies.strict_json import canonical, plain
+from policies.strict_json import canonical, plain, pretty
 
 __all__ = [
     "CARD",
@@ -33,6 +33,7 @@ __all__ = [
     "render",
     "sealed",
     "sha256",
+    "spelled",
 ]
 
 FORMAT_VERSION = "2.0"
@@ -229,3 +230,8 @@ def sealed(body: Mapping[str, Any], card: bytes) -> dict[str, Any]:
     """A rendered manifest with its card's place and its own digest."""
     whole = {**body, "files": body["files"] | {CARD: _file(card)}}
     return whole | {"digest": sha256(canonical(whole))}
+
+
+def spelled(manifest: Mapping[str, Any]) -> bytes:
+    """The one text of a sealed manifest."""
+    return (pretty(manifest) + "\n").encode("ascii")

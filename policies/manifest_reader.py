@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from envs.lattice import MAX_ACTIONS, Axis, Lattice
 from envs.tasks import FeatureSpec
+from policies.build import positions, values
 from policies.constraints import Bounds
 from policies.frozen import FrozenPolicy
 from policies.golden import read_golden
 from policies.learned import Learned
-from policies.manifest import CARD, FORMAT_VERSION, GRAPH, POLICY, TRANSFORMS, render, sealed, sha256
-from policies.refusals import BoundsError, BundleError, GoldenError, IntegrityError, VersionError
+from policies.manifest import CARD, FORMAT_VERSION, GRAPH, POLICY, TRANSFORMS, render, sealed, sha256, spelled
+from policies.refusals import BoundsError, BundleError, FormatError, GoldenError, IntegrityError, VersionError
 from policies.release import Release, read_release
 from policies.strict_json import Node, canonical
 
@@ -64,7 +65,9 @@ def read_files(root: Node) -> dict[str, tuple[str, int]]:
     return listed
 
 
-def read_manifest(root: Node, learned: Learned, *, files: Mapping[str, bytes], card: bytes) -> Described:
+def read_manifest(
+    root: Node, learned: Learned, *, files: Mapping[str, bytes], card: bytes, text: bytes | None = None
+) -> Described:
     """The policy that a manifest bounds, and its release.
 
     Args:
@@ -72,26 +75,36 @@ def read_manifest(root: Node, learned: Learned, *, files: Mapping[str, bytes], c
         learned: what policy.json holds.
         files: the bundle's other files by name, in the order of the manifest, without the card.
         card: MODEL_CARD.md.
+        text: the manifest's bytes, which must be those that export writes; None: its fields are enough.
 
     Raises:
         BoundsError: an approved action or fallback outside the lattice or the limits, or a region that none has.
         GoldenError: a golden case that this machine answers otherwise.
+        IntegrityError: the same fields in another spelling.
         FormatError: any other field that `render` would not have written for this policy.
     """
     part = dict(zip(FIELDS, root.members(*FIELDS), strict=True))
     lattice = _read_lattice(part["actions"])
     release = read_release(part)
     policy = _read_policy(part, learned, lattice)
-    vars(policy)["text"] = files[POLICY]  # as if it had written it: saves writing every number again
+    vars(policy).update(text=files[POLICY], digest=sha256(files[POLICY]))  # saves writing every number again
     golden = read_golden(part["golden"], policy)
     body = render(policy, release, golden=golden, files=files)
-    _same_cases(part["golden"], body["golden"])
-    _same(root, sealed(body, card))
+    wanted = sealed(body, card)
+    if text != spelled(wanted):
+        _same_cases(part["golden"], body["golden"])
+        _same(root, wanted)
+        if text is not None:
+            need = "the one spelling that export writes"
+            raise IntegrityError(root.file, got="is spelled in another way", needed=need)
     return Described(policy, release)
 
 
 def _read_policy(part: dict[str, Node], learned: Learned, lattice: Lattice) -> FrozenPolicy:
     tasks = _read_tasks(part["task_types"], lattice.size)
+    for name, needed in (("positions", positions(lattice)), ("values", values(lattice))):
+        if (got := getattr(learned.spec, name)) not in (needed, ()):
+            raise FormatError(POLICY, f"spec.{name}", got=str(got)[:60], needed=f"those of the lattice, {needed}"[:400])
     try:
         return FrozenPolicy(
             params=learned.params,

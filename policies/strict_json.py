@@ -17,6 +17,7 @@ from policies.refusals import BundleError, FormatError
 
 __all__ = ["Node", "canonical", "parse", "plain", "pretty"]
 
+_encoded = json.JSONEncoder(allow_nan=False).encode  # made once: it costs more than a short text
 _SHOWN = 60  # characters of a value that a message shows
 _DEEPEST = 32  # lists and mappings within each other; a manifest has 7
 
@@ -73,7 +74,7 @@ def pretty(value: object, *, width: int = 120, indent: str = "") -> str:
     if isinstance(value, str):
         return encode_basestring_ascii(value)
     if not isinstance(value, dict | list) or (isinstance(value, list) and {int, float}.issuperset(map(type, value))):
-        return json.dumps(value, allow_nan=False)
+        return _encoded(value)
     inner = indent + "  "
     if isinstance(value, dict):
         ends = "{}"
