@@ -22,7 +22,10 @@ export { BundleError, readGraph };
 
 const TOTAL = 2 ** 20;
 const LARGEST = 2 ** 26; // bytes of a file
-const MAJOR = "2";
+const VERSION = "2.0";
+const FIELDS =
+  "actions approvals created_by digest evidence fallback features files format_version golden " +
+  "hard_limits policy previous reward sampling task_types trust_region waivers";
 const [MANIFEST, POLICY, GRAPH, SIGNATURE] = ["manifest.json", "policy.json", "policy.onnx", "manifest.sig"];
 const ALLOWED = [MANIFEST, POLICY, GRAPH, SIGNATURE, "MODEL_CARD.md"];
 const RAW_KEY = Buffer.from("302a300506032b6570032100", "hex"); // what stands before a raw Ed25519 key in DER
@@ -79,6 +82,7 @@ function parseManifest(raw) {
 
 /** The manifest and the files it names, once every byte is what the manifest says it is. */
 function checkedFiles(dir, key) {
+  dir = realpathSync(dir); // once: a store's link may move while its files are read
   const names = readdirSync(dir);
   for (const name of names) need(ALLOWED.includes(name), dir, `has ${name}`, `only ${ALLOWED.join(", ")}`);
   need(names.includes(MANIFEST), dir, `no ${MANIFEST}`, "a bundle");
@@ -89,8 +93,10 @@ function checkedFiles(dir, key) {
     need(verify(null, raw, trusted, readFile(dir, SIGNATURE)), SIGNATURE, "another signature", "one by the key given");
   }
   const [manifest, text] = parseManifest(raw);
-  const version = String(manifest?.format_version);
-  need(version.split(".")[0] === MAJOR, MANIFEST, `format_version ${version}`, `${MAJOR}.x`);
+  need(manifest?.format_version === VERSION, MANIFEST, `format_version ${shown(manifest?.format_version)}`, VERSION);
+  const fields = Object.keys(manifest).sort().join(" ");
+  need(fields === FIELDS, MANIFEST, `the fields ${fields}`, FIELDS);
+  need(Array.isArray(manifest.golden) && manifest.golden.length >= 32, MANIFEST, "fewer golden cases", "at least 32");
   const digest = sha256(canonical(text, '"digest"')).toString("hex");
   need(manifest.digest === digest, MANIFEST, `digest ${manifest.digest}`, digest);
   const listed = Object.keys(manifest.files);

@@ -6,9 +6,10 @@ and adds the bundle to a store, whole or not at all. There is no way around a re
 reason and an end, and stands in the manifest.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from experiments.terminal import Progress
 from experiments.vetting import Ledger
 from policies.bundle import LoadedPolicy, load, publish_bundle, read_candidate
 from policies.bundle_files import CURRENT
-from policies.evidence import Approval, Waiver, check_evidence
+from policies.evidence import Approval, Waiver, check_evidence, parse_time
 from policies.frozen import FrozenPolicy
 from policies.golden import UNIFORMS, requests
 from policies.graph import Asked, runner, trace
@@ -39,6 +40,7 @@ from policies.signing import DIGEST_ONLY, Signer, Trust, check_signature, read_p
 
 __all__ = ["Params", "run"]
 
+LONGEST_WAIVER = timedelta(days=366)
 MOST_Z = 5.0  # standard errors between the gate's figure and the one by other means
 PROBE = b"guardband: do these keys belong together"
 SAME_MASS = 1  # of 2^20, between NumPy and the graph
@@ -129,7 +131,7 @@ def _worded(policy: FrozenPolicy, stops: Mapping[str, tuple[str, ...]]) -> Froze
 def _release(vetted: VettedRun, params: Params, store: Path) -> Release:
     """The words of the new bundle; its version must be above the current one's, its predecessor is named."""
     there, held = vetted.candidate.release, store / CURRENT
-    before = read_candidate(held) if held.exists() else None
+    before = read_candidate(held) if os.path.lexists(held) else None
     if before is not None and version_key(params.version) <= version_key(before.release.version):
         need = f"one above {before.release.version}, that of {held.resolve().name}"
         raise refuse("experiment.version", params.version, need)
@@ -147,7 +149,10 @@ def _release(vetted: VettedRun, params: Params, store: Path) -> Release:
 
 def _agreed(vetted: VettedRun, checked: Rechecked, release: Release, *, now: datetime) -> None:
     """Refuse evidence that the log contradicts, or that does not carry the policy; both reasons at once."""
-    evidence, reasons = release.evidence, []
+    evidence, reasons = release.evidence, _told(vetted, checked)
+    for waiver in release.waivers:
+        if parse_time(waiver.expires) > now + LONGEST_WAIVER:
+            reasons.append(f"waiver until {waiver.expires}, need an end within {LONGEST_WAIVER.days} days")
     if evidence.estimate is not None and not checked.z <= MOST_Z:
         reasons.append(
             f"the evidence's estimate {evidence.estimate:.4f} lies {checked.z:.1f} standard errors from "
@@ -159,6 +164,21 @@ def _agreed(vetted: VettedRun, checked: Rechecked, release: Release, *, now: dat
         reasons.append(str(error))
     if reasons:
         raise ValueError(f"{vetted.folder}: " + "; and ".join(reasons))
+
+
+def _told(vetted: VettedRun, checked: Rechecked) -> list[str]:
+    """What the evidence says otherwise than the run's own summary, config and log."""
+    evidence, summary = vetted.candidate.release.evidence, vetted.summary
+    claims = {(one.claim, one.measured, one.required, one.holds) for one in summary.claims}
+    pairs = {
+        "n": (evidence.n, checked.n if evidence.estimate is not None else 0),
+        "findings that summary.json has": (
+            sum((one.claim, one.measured, one.required, one.holds) in claims for one in evidence.findings),
+            len(evidence.findings),
+        ),
+        "reasons": ([f"{evidence.candidate}: {one}" for one in evidence.reasons], list(summary.reasons)),
+    }
+    return [f"the evidence's {name} = {got}, the run says {need}" for name, (got, need) in pairs.items() if got != need]
 
 
 def _replay(policy: FrozenPolicy, graph: bytes) -> Replayed:

@@ -35,10 +35,14 @@ def read_folder(path: Path, limits: Mapping[str, int], *, optional: tuple[str, .
     Raises:
         FolderError: no folder, a missing or unknown file, a link, not a plain file, too large.
     """
-    if not path.is_dir():
-        found = "is a file" if path.exists() else "does not exist"
-        raise FolderError(str(path), got=found, needed="a bundle's folder")
-    present = sorted(entry.name for entry in os.scandir(path))
+    try:
+        path = path.resolve()  # once: a store's link may move while its files are read
+        if not path.is_dir():
+            found = "is a file" if path.exists() else "does not exist"
+            raise FolderError(str(path), got=found, needed="a bundle's folder")
+        present = sorted(entry.name for entry in os.scandir(path))
+    except (OSError, RuntimeError) as error:  # a name too long, a circle of links, no permission
+        raise FolderError(str(path)[:200], got=f"can't be read ({error})"[:200], needed="a bundle's folder") from None
     for name in present:
         if name not in limits:
             got = f"has the unknown file {name!r}{nearest(name, limits)}"

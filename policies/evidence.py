@@ -6,7 +6,7 @@ the door.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,8 @@ REGIMES = ("iid", "adaptive", "drift")
 WAIVABLE = ("gate",)
 MAX_TEXT = 4000  # characters
 MAX_ROWS = 10**12
+FIGURES = ("estimate", "standard_error", "lower_bound", "ess", "max_weight_share")  # all of them, or none
+ROUNDING = 1e-9
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -182,10 +184,7 @@ def read_evidence(node: Node) -> Evidence:
     names = tuple(Evidence.__dataclass_fields__)
     part = dict(zip(names, node.members(*names), strict=True))
     verdict, regime = _one_of(part["verdict"], VERDICTS), _one_of(part["regime"], REGIMES)
-    lacks_judge = part["estimate"].value is None
-    if lacks_judge and verdict == "approved":
-        raise part["estimate"].refuse("a number where the verdict is 'approved'")
-    return Evidence(
+    found = Evidence(
         verdict=verdict,
         reasons=tuple(read_text(item) for item in part["reasons"].items()),
         candidate=read_text(part["candidate"]),
@@ -205,6 +204,28 @@ def read_evidence(node: Node) -> Evidence:
         digests=_digests(part["digests"]),
         master_seed=part["master_seed"].whole(lowest=0, highest=2**31 - 1),
     )
+    for name, need in contradictions(found):
+        raise part[name].refuse(need)
+    return found
+
+
+def contradictions(evidence: Evidence) -> Iterator[tuple[str, str]]:
+    """Fields that can't be as they are beside the others, and what they would have to be."""
+    figures = {name: getattr(evidence, name) for name in FIGURES}
+    said = {name for name, value in figures.items() if value is not None}
+    if evidence.verdict == "approved" or said:
+        for name in FIGURES:
+            if figures[name] is None:
+                yield name, "a number where the verdict is 'approved' or another figure is given"
+                return
+        if evidence.n < 1:
+            yield "n", "at least one row where there is an estimate"
+        if figures["lower_bound"] > figures["estimate"]:
+            yield "lower_bound", f"at most the estimate, {figures['estimate']}"
+        if figures["ess"] > evidence.n * (1 + ROUNDING):
+            yield "ess", f"at most n = {evidence.n}"
+        if figures["max_weight_share"] > 1 + ROUNDING:
+            yield "max_weight_share", "a share of n, at most 1"
 
 
 def read_text(node: Node, highest: int = MAX_TEXT) -> str:

@@ -29,7 +29,7 @@ from policies.constraints import Bounds, Reason, legal, start
 from policies.decide import asked_in
 from policies.digest import kind_of, policy_text
 from policies.masses import TOTAL
-from policies.request import read_prices, read_task, request_seed, request_uniform, shown
+from policies.request import read_prices, read_task, request_seed, request_uniform, said, shown
 from policies.serving import Server, drawn, prepare
 
 __all__ = ["REQUEST", "FrozenPolicy", "Recommendation", "freeze_policy"]
@@ -258,7 +258,7 @@ class FrozenPolicy:
             prices: input and output token prices now, relative to those the policy was built with; only
                 policies that know prices listen.
         """
-        if not isinstance(task_type, str) or task_type not in self.task_types:
+        if type(task_type) is not str or task_type not in self.task_types:
             near = nearest(task_type[:_SHOWN], self.task_types) if isinstance(task_type, str) else ""
             known = ", ".join(self.task_types[:_LISTED]) + (", ..." if len(self.task_types) > _LISTED else "")
             return self._settled(None, request_id, f"task_type = {shown(task_type)}, need one of {known}{near}")
@@ -267,7 +267,7 @@ class FrozenPolicy:
             asked = self.decision(read_task(features), index, read_prices(prices))
             uniform = request_uniform(request_id, self.digest)
         except Exception as error:  # whatever a caller's objects raise when they are looked at
-            return self._settled(index, request_id, f"{error}"[:_LONGEST])
+            return self._settled(index, request_id, said(error)[:_LONGEST])
         masses = self.masses(asked)
         slot = drawn(masses, uniform)
         action = int(asked.window.action_ids[slot])
@@ -321,7 +321,7 @@ class FrozenPolicy:
             self._named[action] = {REQUEST + name: value for name, value in self.lattice.parameters(action).items()}
         named = self._named[action].copy()
         named[REQUEST + "stop_sequences"] = list(self.stops[index]) if index is not None else []
-        with suppress(TypeError, ValueError):  # a bad id: a made-up seed would look like a good one
+        with suppress(Exception):  # a bad id: a made-up seed would look like a good one
             named[REQUEST + "seed"] = request_seed(request_id)
         return named
 

@@ -115,4 +115,8 @@ def read_golden(node: Node, policy: FrozenPolicy) -> tuple[Asked, ...]:
         except (TypeError, ValueError) as error:
             raise item.refuse(f"a request that can be asked: {error}") from None
         found.append(Asked(kind.text(), sent, request_id.text()))
+    lacking = set(policy.task_types) - {one.task_type for one in found} if len(policy.task_types) <= MOST else ()
+    if lacking or len({one.request_id for one in found}) < len(found):
+        got = f"no case of {sorted(lacking)[0]!r}" if lacking else "a request id twice"
+        raise FormatError(node.file, node.path, got=got, needed="cases of every task type, each request once")
     return tuple(found)

@@ -87,6 +87,8 @@ def read_manifest(
     lattice = _read_lattice(part["actions"])
     release = read_release(part)
     policy = _read_policy(part, learned, lattice)
+    for array in (*policy.state, *policy.limits, policy.approved, policy.seen):
+        array.setflags(write=False)  # threads share it
     vars(policy).update(text=files[POLICY], digest=sha256(files[POLICY]))  # saves writing every number again
     golden = read_golden(part["golden"], policy)
     body = render(policy, release, golden=golden, files=files)

@@ -59,8 +59,8 @@ class Release:
 
 def _said(where: str, texts: Mapping[str, str]) -> None:
     for name, text in texts.items():
-        if not text.strip() or len(text) > MAX_WORDS:
-            raise ValueError(f"{where}.{name} = {text[:40]!r}, need 1 to {MAX_WORDS} characters")
+        if not any(letter.isalnum() for letter in text) or len(text) > MAX_WORDS:
+            raise ValueError(f"{where}.{name} = {text[:40]!r}, need 1 to {MAX_WORDS} characters, letters among them")
 
 
 def version_key(text: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from envs.tasks import TaskFeatures, parse_task
 from policies.masses import TOTAL
 
-__all__ = ["MAX_REQUEST_ID", "SEEDS", "read_prices", "read_task", "request_seed", "request_uniform", "shown"]
+__all__ = ["MAX_REQUEST_ID", "SEEDS", "read_prices", "read_task", "request_seed", "request_uniform", "said", "shown"]
 
 MAX_REQUEST_ID = 1024  # bytes
 SEEDS = 1 << 31  # seeds lie in [0, 2^31): services differ in what they accept beyond
@@ -36,8 +36,16 @@ def shown(value: object, width: int = 60) -> str:
     return text if len(text) <= width else f"{text[:width]}..."
 
 
+def said(error: Exception) -> str:
+    """What an exception says, or its kind where it can't say it."""
+    try:
+        return str(error)
+    except Exception:  # an exception of a caller's object
+        return type(error).__name__
+
+
 def _bytes_of(request_id: object) -> bytes:
-    if not isinstance(request_id, str):
+    if type(request_id) is not str:
         raise TypeError(f"request_id = {shown(request_id)}, need text")
     raw = request_id.encode("utf-8", "replace")
     if not 0 < len(raw) <= MAX_REQUEST_ID or raw.decode() != request_id:

@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from envs.tasks import fingerprint
 from evaluators.decisions import DecisionLog, prompt_hash, request_parameters
-from evaluators.log import write_log
+from evaluators.log import read_log, write_log
 from experiments.candidates import CANDIDATE, LOGS
 from experiments.provenance import file_digest
 from experiments.results import Summary, write_summary
 from policies.bundle import write_candidate
-from policies.evidence import Digests
+from policies.evidence import Digests, Evidence
 from policies.frozen import FrozenPolicy
 from policies.masses import TOTAL
 from tests.examples import KEY, evidence, frozen, release, small_world
 
-LEARNER = "softmax disjoint"
+LEARNER = "epsilon_greedy shared"  # it gains something
 NOISE_SD = 0.05  # of a reward, reward units
 
 
@@ -86,9 +86,10 @@ def draw(seed: int, n: int) -> DecisionLog:
     )
 
 
-def summary(verdict: str) -> Summary:
-    """The end of a vetting run."""
-    return Summary("vet", verdict, ("its lower bound",), (), ("config.yaml",), {"python": "3.11"}, {"write": 0.1})
+def summary(said: Evidence) -> Summary:
+    """The end of a vetting run that says what its evidence says."""
+    reasons = tuple(f"{said.candidate}: {reason}" for reason in said.reasons)
+    return Summary("vet", said.verdict, reasons, (), ("config.yaml",), {"python": "3.11"}, {"write": 0.1})
 
 
 def leave(folder: Path, *, n: int = 400, **changes: Any) -> Path:
@@ -105,7 +106,8 @@ def judge(folder: Path, **changes: Any) -> None:
     """Write candidate and summary of a run whose logs and config are there."""
     policy = candidate()
     digests = Digests(**{name: file_digest(folder / file) for name, file in LOGS.items()})
-    honest = evidence(estimate=true_gain(policy), lower_bound=0.001, digests=digests)
+    n = len(read_log(folder / LOGS["judgement_log"]))
+    honest = evidence(estimate=true_gain(policy), lower_bound=0.001, n=n, ess=n / 4, digests=digests)
     said = replace(honest, **changes)
     write_candidate(folder / CANDIDATE, policy, release(name="candidate", version="0.0.0", evidence=said))
-    write_summary(folder, summary(said.verdict))
+    write_summary(folder, summary(said))

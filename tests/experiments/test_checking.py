@@ -13,6 +13,7 @@ from experiments.candidates import CANDIDATE, LOGS
 from experiments.checking import VettedRun, open_run, recheck
 from experiments.results import load_summary
 from policies.bundle import read_candidate
+from policies.evidence import FIGURES
 from policies.masses import TOTAL
 from tests.examples import small_world
 from tests.vetted import candidate, draw, judge, leave, true_gain
@@ -80,7 +81,7 @@ def test_an_edited_estimate_is_many_standard_errors_away(run: Path, tmp_path: Pa
 
 
 def test_without_an_estimate_the_distance_is_infinite(tmp_path: Path) -> None:
-    nobody: dict[str, Any] = {"verdict": "refused", "estimate": None, "standard_error": None, "lower_bound": None}
+    nobody: dict[str, Any] = {"verdict": "refused", **dict.fromkeys(FIGURES)}
     assert recheck(open_run(leave(tmp_path / "run", **nobody))).z == math.inf
 
 
@@ -108,7 +109,7 @@ def test_what_is_no_vetted_run_is_told_apart(tmp_path: Path) -> None:
         open_run(tmp_path)
     folder = leave(tmp_path / "run", n=20)
     (folder / CANDIDATE).rename(folder / "elsewhere")
-    with pytest.raises(ValueError, match=r"its gate judged nobody \(approved: its lower bound\)"):
+    with pytest.raises(ValueError, match=r"its gate judged nobody \(approved: thompson: "):
         open_run(folder)
 
 
