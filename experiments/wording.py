@@ -11,6 +11,7 @@ SECTION_TITLES = {
     "gate": "The gate",
     "propensity": "Are the logged propensities the truth?",
     "speed": "Speed",
+    "bundle": "Bundles",
 }
 
 # By drawing: its title, and how to read it.

@@ -136,7 +136,8 @@ def test_a_frozen_policy_answers_extreme_tasks_within_its_bounds(name: str, kind
     answer = frozen.recommend(EXTREME[kind], "long", "r")
     assert answer.masses.sum() == TOTAL and 0 < answer.propensity <= 1
     assert answer.window.feasible[answer.masses > 0].all()
-    assert float(answer.parameters["temperature"]) <= 1.1 and float(answer.parameters["max_tokens"]) >= 212
+    sent = {name: answer.parameters[f"gen_ai.request.{name}"] for name in ("temperature", "max_tokens")}
+    assert sent["temperature"] <= 1.1 and sent["max_tokens"] >= 212
 
 
 WRONG: dict[str, Any] = {
