@@ -97,7 +97,7 @@ test("an edited manifest is refused", () => {
       assert.ok(text.includes(from));
       return text.replace(from, to);
     });
-  refused(replaced('"format_version": "2.', '"format_version": "3.'), /format_version 3/);
+  refused(replaced('"format_version": "2.', '"format_version": "3.'), /format_version "3/);
   refused(replaced('"clip": 3.0', '"clip": 2.0'), /digest/);
   refused(replaced('"clip": 3.0', '"clip": 3.0, "clip": 3.0'), /twice/);
   refused(replaced("{", "["), /need JSON/);
